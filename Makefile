@@ -1,0 +1,76 @@
+# Campanile. `make dev` runs it, `make test` proves it; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+clients := tests/clients
+
+# Everything the console is built from: sources, not what npm or vite made of them.
+console_sources := $(shell find console -type d \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
+
+# Packages run no scripts of their own: nothing here needs one, and none may fetch anything at install time.
+npm_ci := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: dev
+dev: preflight-dev console ## Build in release mode and run the service on loopback (data in .campanile/)
+	cargo build --release --locked -p campanile-server
+	exec "$(target)/release/campanile" dev --data-dir .campanile $(DEV_FLAGS)
+
+.PHONY: test
+test: setup ## Everything that must hold: Rust tests, boto3 old and new, browsers
+	@tests/run
+
+.PHONY: test-long
+test-long: setup ## The same with full counts and soaks; takes long
+	@CAMPANILE_LONG=1 tests/run
+
+.PHONY: check
+check: preflight-dev console ## Formatting and lints, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+.PHONY: measure
+measure: setup ## The numbers of docs/performance.md: join time, CPU, memory, start, size (release build)
+	cargo build --release --locked -p campanile-server
+	CAMPANILE_BIN="$(target)/release/campanile" node $(clients)/browser/measure.mjs
+
+.PHONY: setup
+setup: preflight-test console $(clients)/node_modules/.stamp $(clients)/.venv-old/.stamp $(clients)/.venv-new/.stamp ## What the tests need, into ignored folders
+
+.PHONY: console
+console: $(if $(wildcard console/package.json),console/dist/index.html) ## Build the web console that the binary embeds
+
+.PHONY: preflight-dev preflight-test
+preflight-dev preflight-test: preflight-%:
+	@.ci/preflight $*
+
+console/node_modules/.stamp: console/package.json console/package-lock.json | preflight-dev
+	cd console && $(npm_ci)
+	@touch $@
+
+console/dist/index.html: console/node_modules/.stamp $(console_sources)
+	cd console && npm run build
+	@touch $@
+
+$(clients)/node_modules/.stamp: $(clients)/package.json $(clients)/package-lock.json | preflight-test
+	cd $(clients) && $(npm_ci)
+	@touch $@
+
+# One virtual environment for each boto3: the two cannot live in one.
+$(clients)/.venv-%/.stamp: $(clients)/requirements-%.lock | preflight-test
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what the build and the tests made, and the data of `make dev`
+	cargo clean
+	rm -rf console/node_modules console/dist $(clients)/node_modules $(clients)/.venv-old $(clients)/.venv-new .campanile
