@@ -105,7 +105,9 @@ mod tests {
 
     #[test]
     fn refuses_the_forms_that_the_pattern_refuses() {
-        for text in ["", "2f1c9a1e00004000800001234567890b", "{2f1c9a1e-0000-4000-8000-0123456789ab}", "not a/guid?x"] {
+        for text in
+            ["", "2f1c9a1e00004000800001234567890b", "{2f1c9a1e-0000-4000-8000-0123456789ab}", "not a/guid?x"]
+        {
             assert_eq!(text.parse::<AttendeeId>(), Err(NotAGuid), "{text}");
         }
     }

@@ -2,8 +2,35 @@
 //!
 //! Knows meetings, attendees, capabilities, features, limits, idempotency, life cycle, tags, events.
 //! Must not know HTTP, JSON on the wire, AWS error names, SQL, RTP or tokio. Time and ids are arguments.
+//!
+//! The way of a call: whoever reads the wire parses scalars ([`scalar`]) into a [`Command`]; the store loads
+//! a [`Snapshot`], asks [`decide`], commits the [`Decision`]; the [`Outcome`] or the [`Refusal`] is rendered.
 #![forbid(unsafe_code)]
 
+pub mod command;
+mod decide;
+mod decision;
+mod event;
 pub mod ids;
+pub mod model;
+mod outcome;
+pub mod scalar;
+pub mod tags;
+pub mod violation;
 
+pub use command::{BadItem, Command, CreateMeeting, NewAttendee, Operation, Read, Write};
+pub use decide::BATCH_MOST;
+pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Snapshot};
+pub use event::{Event, EventKind};
 pub use ids::{AccountId, AttendeeId, GroupId, MeetingId, SessionId, StreamId};
+pub use model::{
+    Attendee, Capabilities, ContentResolution, EndReason, FeatureStatus, MediaCapability, Meeting,
+    MeetingFeatures, Namespace, NetworkType, Notifications, VideoResolution,
+};
+pub use outcome::{ItemError, Outcome, Page, Refusal};
+pub use scalar::{
+    Arn, AttendeeMax, ClientRequestToken, Cursor, ExternalMeetingId, ExternalUserId, MaxResults, MediaRegion,
+    MeetingHostId, PrimaryMeetingId, TenantId, parse_attendee_id, parse_meeting_id,
+};
+pub use tags::{Tags, TagsOf};
+pub use violation::{Rule, Violation};

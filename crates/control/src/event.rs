@@ -1,0 +1,63 @@
+//! What others are told: the domain side of "Chime Meeting State Change".
+
+use jiff::Timestamp;
+
+use crate::ids::{AccountId, AttendeeId, MeetingId};
+use crate::model::EndReason;
+use crate::scalar::{ExternalMeetingId, ExternalUserId, MediaRegion};
+
+/// Something that happened to a meeting. Its id is given when it is written down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The owner of the meeting.
+    pub account: AccountId,
+    /// `meetingId`
+    pub meeting: MeetingId,
+    /// `externalMeetingId`, absent where the meeting has none.
+    pub external_meeting_id: Option<ExternalMeetingId>,
+    /// `mediaRegion`
+    pub media_region: MediaRegion,
+    /// `timestamp`
+    pub at: Timestamp,
+    /// `eventType` and what comes with it.
+    pub kind: EventKind,
+}
+
+/// The kinds of events that decisions make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventKind {
+    /// A meeting was made.
+    MeetingStarted,
+    /// It is over, whatever the cause. Its attendees go with it, without an event each.
+    MeetingEnded {
+        /// Not on AWS's wire.
+        reason: EndReason,
+    },
+    /// An attendee was made.
+    AttendeeAdded {
+        /// `attendeeId`
+        attendee: AttendeeId,
+        /// `externalUserId`
+        external_user_id: ExternalUserId,
+    },
+    /// DeleteAttendee.
+    AttendeeDeleted {
+        /// `attendeeId`
+        attendee: AttendeeId,
+        /// `externalUserId`
+        external_user_id: ExternalUserId,
+    },
+}
+
+impl EventKind {
+    /// The `eventType`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            EventKind::MeetingStarted => "chime:MeetingStarted",
+            EventKind::MeetingEnded { .. } => "chime:MeetingEnded",
+            EventKind::AttendeeAdded { .. } => "chime:AttendeeAdded",
+            EventKind::AttendeeDeleted { .. } => "chime:AttendeeDeleted",
+        }
+    }
+}
