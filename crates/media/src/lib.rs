@@ -1,0 +1,280 @@
+//! Media sessions over str0m, without sockets.
+//!
+//! Knows: WebRTC sessions, SDP offers and answers, sources, layers, forwarding of video at RTP level, keyframe policy.
+//! Must not know: sockets, tokio, clocks, protobuf, AWS, SQL, the law of meetings.
+//!
+//! A [`Worker`] owns many media sessions and is driven like every machine of the house: `handle_*(.., now)`, then
+//! `poll_output` until it is empty, then wait until `poll_timeout`.
+
+#![forbid(unsafe_code)]
+
+mod counters;
+mod path;
+mod worker;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+pub use campanile_control::ids::{MeetingId, SessionId, StreamId};
+
+pub use counters::Counters;
+pub use path::PathId;
+pub use worker::Worker;
+
+/// How a [`Worker`] is set up.
+#[derive(Clone)]
+pub struct WorkerConfig {
+    /// Public addresses, written into answers as host candidates. At least one; IP literals only, because clients
+    /// resolve no names in an answer.
+    pub candidates: Vec<SocketAddr>,
+    /// The address the datagrams of this worker are received on. May be unspecified (`0.0.0.0`).
+    pub local: SocketAddr,
+    /// Random bytes of the process, different for every worker and every start: ICE passwords and SSRCs are derived
+    /// from them.
+    pub secret: [u8; 32],
+    /// How many media sessions may exist at once. One more is refused.
+    pub max_sessions: usize,
+}
+
+impl WorkerConfig {
+    /// Sessions of one worker unless told otherwise: far above what one core can carry, far below what memory can.
+    pub const DEFAULT_MAX_SESSIONS: usize = 4096;
+
+    /// A worker that receives on `local` and tells clients to send to `candidates`.
+    pub fn new(local: SocketAddr, candidates: Vec<SocketAddr>, secret: [u8; 32]) -> Self {
+        Self { candidates, local, secret, max_sessions: Self::DEFAULT_MAX_SESSIONS }
+    }
+}
+
+impl std::fmt::Debug for WorkerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerConfig")
+            .field("candidates", &self.candidates)
+            .field("local", &self.local)
+            .field("max_sessions", &self.max_sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a worker could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WorkerError {
+    /// Without a candidate no client could ever reach this worker.
+    #[error("a media worker needs at least one candidate address to write into answers")]
+    NoCandidate,
+    /// An unspecified address or port 0 in an answer would connect nobody.
+    #[error("{0} cannot be a candidate: the address and the port must be concrete")]
+    BadCandidate(SocketAddr),
+    /// The crypto backend made no DTLS certificate.
+    #[error("no DTLS certificate could be made")]
+    NoCertificate,
+}
+
+/// What the owner of meetings wants from a worker.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Command {
+    /// The SDP offer of a SUBSCRIBE. The first one makes the media session. Answered by exactly one
+    /// [`Event::Answered`] or [`Event::Refused`] with the same `request`.
+    Offer {
+        /// The meeting, for routing and for the events.
+        meeting: MeetingId,
+        /// Whose media session.
+        session: SessionId,
+        /// Returned in the event.
+        request: u64,
+        /// Plain SDP text.
+        sdp: String,
+        /// Allocated layers in the order of the video entries of `send_streams`; empty: not sending.
+        send: Vec<StreamId>,
+        /// Parallel to the video m-lines in SDP order; `None` for 0.
+        receive: Vec<Option<StreamId>>,
+    },
+    /// Forward another layer on this section from its next keyframe on, without renegotiation.
+    Switch {
+        /// The receiver.
+        session: SessionId,
+        /// The receive section.
+        mid: String,
+        /// The layer wanted.
+        stream: StreamId,
+    },
+    /// Stop forwarding on these sections now; an offer that drops them follows.
+    Unsubscribe {
+        /// The receiver.
+        session: SessionId,
+        /// The receive sections.
+        mids: Vec<String>,
+    },
+    /// Stop forwarding these streams to this session only.
+    Pause {
+        /// The receiver.
+        session: SessionId,
+        /// The streams.
+        streams: Vec<StreamId>,
+    },
+    /// Forward these streams again, from a fresh keyframe on.
+    Resume {
+        /// The receiver.
+        session: SessionId,
+        /// The streams.
+        streams: Vec<StreamId>,
+    },
+    /// One 20 ms Opus packet for each listener. Sessions that are not connected are skipped.
+    Mix(Vec<MixFrame>),
+    /// End the media session.
+    Close {
+        /// Whose media session.
+        session: SessionId,
+    },
+    /// Panic inside this session, to test that nobody else notices.
+    #[cfg(any(test, feature = "fault-injection"))]
+    Fault {
+        /// The victim.
+        session: SessionId,
+    },
+}
+
+/// One encoded 20 ms frame and those who hear it.
+#[derive(Debug, Clone)]
+pub struct MixFrame {
+    /// The sessions that hear this frame.
+    pub listeners: Arc<[SessionId]>,
+    /// The Opus packet.
+    pub payload: Arc<[u8]>,
+}
+
+/// What a worker wants from the world.
+#[derive(Debug)]
+pub enum Output {
+    /// Send this datagram.
+    Transmit {
+        /// Where to.
+        path: PathId,
+        /// The datagram.
+        data: Vec<u8>,
+    },
+    /// One audio packet of an attendee, for the mixer.
+    Audio(AudioPacket),
+    /// A fact about a media session.
+    Event(Event),
+}
+
+/// One audio packet of an attendee: one Opus packet.
+#[derive(Debug, Clone)]
+pub struct AudioPacket {
+    /// The meeting it belongs to.
+    pub meeting: MeetingId,
+    /// Who sent it.
+    pub session: SessionId,
+    /// RTP sequence number, extended so that it never wraps.
+    pub sequence: u64,
+    /// RTP timestamp, 48 kHz.
+    pub timestamp: u32,
+    /// RFC 6464 level: -dBov as a positive number, 0 loudest, 127 silent. `None` if the packet carries none.
+    pub level: Option<u8>,
+    /// The Opus packet. Never empty.
+    pub payload: Arc<[u8]>,
+    /// When the datagram came in.
+    pub received: Instant,
+}
+
+/// A fact about a media session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The answer to an offer.
+    Answered {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session that offered.
+        session: SessionId,
+        /// From the command.
+        request: u64,
+        /// The SDP answer.
+        sdp: String,
+        /// One for each receive section that carries media.
+        tracks: Vec<Track>,
+    },
+    /// The offer was not understood or not allowed. An existing session stays as it was.
+    Refused {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session that offered.
+        session: SessionId,
+        /// From the command.
+        request: u64,
+        /// What was wrong, for people.
+        reason: String,
+    },
+    /// ICE and DTLS are up. Once for each media session.
+    Connected {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session.
+        session: SessionId,
+    },
+    /// The first RTP packet of a published layer came in. Again after the layer was stopped and published anew.
+    SourceLive {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The publisher.
+        session: SessionId,
+        /// The layer.
+        stream: StreamId,
+    },
+    /// What the client can decode, of what is forwarded here. Sent with the first answer and when it changes.
+    Codecs {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session.
+        session: SessionId,
+        /// In the order of the enum.
+        decodes: Vec<Codec>,
+    },
+    /// How the client wants its mix: from the Opus parameters of its offer. Sent with the first answer and when it
+    /// changes.
+    AudioSettings {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session.
+        session: SessionId,
+        /// The client wants two channels.
+        stereo: bool,
+        /// `maxaveragebitrate`, bits per second.
+        max_bitrate: Option<u32>,
+    },
+    /// The media session died and is gone; the client must reconnect.
+    Lost {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The session.
+        session: SessionId,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// A receive section that carries media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// The section.
+    pub mid: String,
+    /// The primary SSRC announced in the answer. Never changes while the section lives.
+    pub ssrc: u32,
+    /// The stream that was asked for.
+    pub stream: StreamId,
+}
+
+/// A video codec that is forwarded here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Codec {
+    /// VP8.
+    Vp8,
+    /// H.264 constrained baseline, packetization mode 1.
+    H264ConstrainedBaseline,
+    /// VP9 profile 0.
+    Vp9Profile0,
+    /// AV1 main profile.
+    Av1Main,
+}
