@@ -1,0 +1,205 @@
+//! Settings: what an operator may say, where each value came from, and what the service makes of it.
+//!
+//! Four sources, the later one winning: defaults, the TOML file, the environment
+//! (`CAMPANILE_HTTP__LISTEN`), flags. [`settings`] holds the shape as written, [`sources`] merges,
+//! [`check`] turns the merged text into a [`Config`], in which everything has been parsed.
+
+mod check;
+mod settings;
+mod sources;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+pub use sources::{Overrides, load};
+
+/// The access key that `campanile dev` accepts, and no `campanile serve` ever does.
+pub const DEV_ACCESS_KEY_ID: &str = "campanile-dev";
+/// Its secret. Published in the documentation, hence loopback only.
+pub const DEV_SECRET_ACCESS_KEY: &str = "campanile-dev-secret";
+/// The account of the development keys, and of every key until accounts are managed.
+pub const DEFAULT_ACCOUNT: &str = "000000000000";
+/// The control Region in ARNs and in what is printed.
+pub const DEFAULT_REGION: &str = "us-east-1";
+
+/// A setting that cannot be used. One line that says what was wrong, with which value, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// Which of the two ways to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `campanile dev`: known keys, loopback, the test call.
+    Dev,
+    /// `campanile serve`: the operator's settings.
+    Serve,
+}
+
+/// Everything the service was told, parsed and checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub mode: Mode,
+    pub http: HttpConfig,
+    pub media: MediaConfig,
+    pub store: StoreConfig,
+    pub auth: AuthConfig,
+    pub limits: LimitsConfig,
+    pub security: SecurityConfig,
+    pub log: LogConfig,
+}
+
+/// `[http]`: the one TCP listener for the API, signaling and the console.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// What clients are told: `https://meet.example.org`. `None`: made from the bound address.
+    pub public_url: Option<String>,
+    /// The host of that URL when only a host was given (`dev --advertise`).
+    pub public_host: Option<String>,
+    /// Open connections, upgraded ones included. One more is answered 503 and closed.
+    pub max_connections: usize,
+}
+
+/// `[media]`: the UDP side.
+#[derive(Debug, Clone)]
+pub struct MediaConfig {
+    pub listen: SocketAddr,
+    /// Host that clients are told in AudioHostUrl. `None`: the bound address.
+    pub public_host: Option<String>,
+    /// The same as an address, for ICE candidates.
+    pub public_ip: Option<IpAddr>,
+    /// The public port where a port map changes it. `None`: the bound port.
+    pub public_port: Option<u16>,
+}
+
+impl HttpConfig {
+    /// The address that clients are told, for a listener that is bound to `bound`. No trailing slash.
+    pub fn endpoint(&self, bound: SocketAddr) -> String {
+        if let Some(url) = &self.public_url {
+            return url.clone();
+        }
+        match &self.public_host {
+            Some(host) => format!("http://{}:{}", bracketed(host), bound.port()),
+            None => format!("http://{bound}"),
+        }
+    }
+}
+
+/// An IPv6 address as it stands in a URL; anything else as it is.
+pub fn bracketed(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        Ok(IpAddr::V4(_)) | Err(_) => host.to_owned(),
+    }
+}
+
+impl MediaConfig {
+    /// The host candidate to put into answers for a socket that is bound to `bound`.
+    pub fn candidate(&self, bound: SocketAddr) -> SocketAddr {
+        SocketAddr::new(self.public_ip.unwrap_or(bound.ip()), self.public_port.unwrap_or(bound.port()))
+    }
+
+    /// `host:port` for AudioHostUrl.
+    pub fn audio_host(&self, bound: SocketAddr) -> String {
+        let candidate = self.candidate(bound);
+        match &self.public_host {
+            Some(host) if host.parse::<IpAddr>().is_err() => format!("{host}:{}", candidate.port()),
+            _ => candidate.to_string(),
+        }
+    }
+}
+
+/// `[store]`: where meetings are kept.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `sqlite:/path/campanile.db`
+    pub url: String,
+    /// The directory of the database and, unless said otherwise, of `master.key`.
+    pub data_dir: PathBuf,
+    /// Made for this run and removed at its end.
+    pub temporary: bool,
+}
+
+/// `[auth]`: who may call the API.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    pub mode: AuthMode,
+    pub account: String,
+    pub region: String,
+    /// Empty only with [`AuthMode::AnyCredentials`].
+    pub keys: Vec<AccessKey>,
+}
+
+/// How requests to the API prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthMode {
+    /// SigV4 with a known access key.
+    Strict,
+    /// Any Authorization header or none. Loopback listeners only.
+    AnyCredentials,
+}
+
+/// An access key and its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: Secret,
+}
+
+/// Text that must not reach a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself: for signatures, the printed block of `dev` and its ready file.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Default)]
+pub struct LimitsConfig {}
+
+/// `[security]`
+#[derive(Debug, Clone)]
+pub struct SecurityConfig {
+    pub master_key_file: PathBuf,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A `tracing` filter: `info`, `debug`, `campanile=debug,info`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// One line of text or one JSON object per event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// The name of the database inside a data directory.
+pub const DATABASE_FILE: &str = "campanile.db";
+/// The name of the key inside a data directory.
+pub const MASTER_KEY_FILE: &str = "master.key";
+
+/// `--data-dir` spelled as a store URL.
+pub fn sqlite_url(data_dir: &Path) -> String {
+    format!("sqlite:{}", data_dir.join(DATABASE_FILE).display())
+}

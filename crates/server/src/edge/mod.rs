@@ -1,0 +1,3 @@
+//! What faces the network.
+
+pub mod http;
