@@ -1,0 +1,156 @@
+//! What goes into a [`LiveMeeting`](super::LiveMeeting) and what comes out of it.
+
+use bytes::Bytes;
+use campanile_control::ids::{AttendeeId, SessionId, StreamId};
+
+use crate::Codec;
+
+/// Who a session is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attending {
+    /// The attendee, for a content share the one who shares.
+    pub attendee: AttendeeId,
+    /// The external user id of the attendee, for a content share that of the base attendee.
+    pub external_user_id: String,
+    /// This is the session of the attendee's content share.
+    pub content: bool,
+}
+
+/// How much fits into one meeting. The defaults are those of Chime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveLimits {
+    /// Attendees at once. Content attendees do not count.
+    pub attendees: usize,
+    /// Attendees who send video at once. Content attendees do not count.
+    pub video_publishers: usize,
+    /// Content shares at once.
+    pub content_shares: usize,
+    /// Videos that one client may receive at once.
+    pub video_subscriptions: u32,
+}
+
+impl Default for LiveLimits {
+    fn default() -> Self {
+        Self { attendees: 250, video_publishers: 25, content_shares: 2, video_subscriptions: 25 }
+    }
+}
+
+/// What the owner of a meeting shall do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// Send one binary WebSocket message. A broadcast is encoded once: its messages share their bytes.
+    Send { session: SessionId, message: Bytes },
+    /// Close the socket, after everything that was sent before. No output for this session follows.
+    Close { session: SessionId, code: u16, reason: &'static str },
+    /// Ask the media plane.
+    Media(MediaRequest),
+    /// Something that others may want to hear of.
+    Fact(Fact),
+}
+
+/// What a meeting asks of the media plane. Requests of one session are to be carried out in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaRequest {
+    /// A place for the session in the mix. For a content share, `echo_of` is the base session of the same attendee,
+    /// who must not hear it. Sent again when that changes.
+    Open { session: SessionId, echo_of: Option<SessionId> },
+    /// Answer this offer, by [`MediaFact::Answered`] or [`MediaFact::Refused`] with the same `request`.
+    Offer {
+        session: SessionId,
+        request: u64,
+        sdp: String,
+        /// The layers this session sends, in the order of its rids. Empty: it sends no video, whatever the offer says.
+        send: Vec<StreamId>,
+        /// Parallel to the video sections of the offer. `None`: nothing to receive there.
+        receive: Vec<Option<StreamId>>,
+    },
+    /// Forward another layer on this section from now on.
+    Switch { session: SessionId, mid: String, stream: StreamId },
+    /// Forward nothing on these sections from now on.
+    Unsubscribe { session: SessionId, mids: Vec<String> },
+    /// Stop forwarding these streams to this session.
+    Pause { session: SessionId, streams: Vec<StreamId> },
+    /// Forward them again, from the next keyframe on.
+    Resume { session: SessionId, streams: Vec<StreamId> },
+    /// Leave this session out of the mix, or take it in again. A session starts unmuted.
+    Mute { session: SessionId, muted: bool },
+    /// End the media session and its place in the mix.
+    Close { session: SessionId },
+}
+
+/// What the media plane tells a meeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediaFact {
+    /// The answer to [`MediaRequest::Offer`]. One track for each section that video will be sent on.
+    Answered { session: SessionId, request: u64, sdp: String, tracks: Vec<Track> },
+    /// There is no answer to this offer.
+    Refused { session: SessionId, request: u64, reason: String },
+    /// ICE and DTLS are up, or the first audio packet came.
+    Connected { session: SessionId },
+    /// The first packet of a published layer came.
+    SourceLive { session: SessionId, stream: StreamId },
+    /// How loud everybody is, five times a second.
+    Levels(Vec<Level>),
+    /// The media session died: the client has to connect again.
+    Lost { session: SessionId, reason: String },
+    /// What this session can decode, by its offers.
+    Codecs { session: SessionId, decodes: Vec<Codec> },
+}
+
+/// One section of an answer that carries remote video.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Track {
+    /// The section's mid.
+    pub mid: String,
+    /// The primary SSRC that the answer names there.
+    pub ssrc: u32,
+    /// What is forwarded.
+    pub stream: StreamId,
+}
+
+/// The audio of one session since the last report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Level {
+    /// Whose audio.
+    pub session: SessionId,
+    /// Negative dBov as a positive number: 0 is as loud as can be, 127 is silence.
+    pub volume: u8,
+    /// Packets that came.
+    pub packets: u32,
+    /// Packets that should have come. 0: no opinion.
+    pub expected: u32,
+}
+
+/// What happened in a meeting, for notifications and metrics. `Attending::content` tells a content share apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Announced to the others.
+    Joined(Attending),
+    /// Gone on purpose, or removed.
+    Left(Attending),
+    /// Gone without a word.
+    Dropped(Attending),
+    /// The first packet of its video came.
+    VideoStarted(Attending),
+    /// It no longer sends video.
+    VideoStopped(Attending),
+}
+
+/// What one meeting has counted. Every number only rises.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages that were no frames, and frames that make no sense where they came.
+    pub garbage: u64,
+    /// Sessions closed for sending too much.
+    pub floods: u64,
+    /// Sessions closed because outputs of theirs found no room in the queue.
+    pub overruns: u64,
+    /// Data messages passed on.
+    pub data_messages: u64,
+    /// Data messages given back to their sender as throttled.
+    pub throttled: u64,
+    /// Offers answered.
+    pub answers: u64,
+    /// Offers refused.
+    pub refusals: u64,
+}
