@@ -7,7 +7,7 @@ use crate::ids::{AttendeeId, MeetingId};
 use crate::model::{Attendee, EndReason, Meeting};
 use crate::outcome::Outcome;
 
-/// What the decision for one command needs to know of the store. Load what `Needs` names; the rest
+/// What the decision for one command needs to know of the store. Load what [`crate::Needs`] names; the rest
 /// keeps its default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Snapshot {
@@ -36,7 +36,7 @@ pub enum MeetingState {
 }
 
 /// Ids for what the command may make, drawn at random where randomness is allowed: one for a meeting, and
-/// as many for attendees as `Needs` says.
+/// as many for attendees as [`crate::Needs`] says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
     /// For CreateMeeting.

@@ -6,6 +6,13 @@
 //! The way of a call: whoever reads the wire parses scalars ([`scalar`]) into a [`Command`]; the store loads
 //! a [`Snapshot`], asks [`decide`], commits the [`Decision`]; the [`Outcome`] or the [`Refusal`] is rendered.
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
 
 pub mod command;
 mod decide;
@@ -19,7 +26,7 @@ pub mod tags;
 pub mod violation;
 
 pub use command::{BadItem, Command, CreateMeeting, NewAttendee, Operation, Read, Write};
-pub use decide::BATCH_MOST;
+pub use decide::{BATCH_MOST, Circumstances, Needs, decide, needs};
 pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Snapshot};
 pub use event::{Event, EventKind};
 pub use ids::{AccountId, AttendeeId, GroupId, MeetingId, SessionId, StreamId};

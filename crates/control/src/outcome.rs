@@ -79,4 +79,7 @@ pub enum Refusal {
         /// Of the account.
         limit: u32,
     },
+    /// Too few ids were drawn for the command: a fault of this server (500).
+    #[error("Internal error")]
+    OutOfIds,
 }
