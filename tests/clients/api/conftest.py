@@ -1,0 +1,123 @@
+"""Fixtures for both boto3 generations: the tests are the same, the client is the one that this environment has."""
+
+import uuid
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from service import BINARY, Service
+from wire import Wire
+
+
+def generation():
+    """`old` where client('chime') still has the meeting operations, else `new`."""
+    chime = boto3.client("chime", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    return "old" if hasattr(chime, "create_meeting") else "new"
+
+
+GENERATION = generation()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "old: needs the API of 2019 (client('chime'))")
+    config.addinivalue_line("markers", "new: needs today's API (client('chime-sdk-meetings'))")
+    if not BINARY.exists():
+        pytest.exit(f"{BINARY} does not exist: build it, or say where it is with CAMPANILE_BIN", returncode=2)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for other in {"old", "new"} - {GENERATION}:
+            if item.get_closest_marker(other):
+                item.add_marker(pytest.mark.skip(reason=f"{other} boto3 only"))
+
+
+class Api:
+    """boto3 with the two differences between the generations taken out: what a create needs, and error names."""
+
+    def __init__(self, service, generation=GENERATION, **options):
+        self.generation = generation
+        options.setdefault("aws_access_key_id", service.ready["access_key_id"])
+        options.setdefault("aws_secret_access_key", service.ready["secret_access_key"])
+        options.setdefault("region_name", service.ready["region"])
+        self.client = boto3.client(
+            "chime" if generation == "old" else "chime-sdk-meetings",
+            endpoint_url=service.endpoint,
+            config=Config(connect_timeout=5, read_timeout=15),
+            **options,
+        )
+        self.sent = []
+        self.client.meta.events.register("before-send.*.*", lambda request, **_: self.sent.append(request.url) and None)
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def raises(self, name):
+        """`pytest.raises` for a modelled error of this client's own classes."""
+        return pytest.raises(getattr(self.client.exceptions, name))
+
+    def quota(self):
+        return "ResourceLimitExceededException" if self.generation == "old" else "LimitExceededException"
+
+    def new_meeting(self, **members):
+        """CreateMeeting with no more than this generation needs, unless told otherwise; answers the Meeting."""
+        members.setdefault("ClientRequestToken", str(uuid.uuid4()))
+        if self.generation == "new":
+            members.setdefault("MediaRegion", "us-east-1")
+            members.setdefault("ExternalMeetingId", f"ext-{uuid.uuid4().hex[:12]}")
+        return self.client.create_meeting(**members)["Meeting"]
+
+    def new_attendee(self, meeting, name, **members):
+        answer = self.client.create_attendee(MeetingId=meeting["MeetingId"], ExternalUserId=name, **members)
+        return answer["Attendee"]
+
+
+def status(answer):
+    return answer["ResponseMetadata"]["HTTPStatusCode"]
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory):
+    running = Service(tmp_path_factory.mktemp("campanile") / "data").start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_service(tmp_path):
+    """A factory for tests that start, end and restart services of their own."""
+    made = []
+
+    def make(**options):
+        made.append(Service(tmp_path / f"data-{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        if one.process and one.process.poll() is None:
+            one.kill()
+
+
+@pytest.fixture
+def api(service):
+    return Api(service)
+
+
+@pytest.fixture
+def wire(service):
+    return Wire(service)
+
+
+@pytest.fixture
+def unharmed(service):
+    """A meeting that was there before a test must be there after it, unchanged, from a service that still answers."""
+    api = Api(service)
+    meeting = api.new_meeting()
+    attendee = api.new_attendee(meeting, "witness")
+    yield
+    assert service.process.poll() is None, f"the service died:\n{service.tail()}"
+    assert api.get_meeting(MeetingId=meeting["MeetingId"])["Meeting"] == meeting
+    found = api.get_attendee(MeetingId=meeting["MeetingId"], AttendeeId=attendee["AttendeeId"])
+    assert found["Attendee"] == attendee
+    api.delete_meeting(MeetingId=meeting["MeetingId"])
