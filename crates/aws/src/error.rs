@@ -1,0 +1,239 @@
+//! The one table of AWS error names, and the form in which every SDK reads them.
+//!
+//! The class goes into the header `x-amzn-ErrorType`, the short code into the body; the body has no `__type`,
+//! because with it JS v2 would show another name than it shows for AWS. Always JSON: JS v3 and Rust choke on less.
+
+use campanile_control::{Namespace, Refusal};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::parse::ParseError;
+use crate::route::RouteError;
+use crate::sigv4::AuthRefusal;
+use crate::{Response, json};
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// What went wrong, as far as the wire tells things apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Cause {
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    /// A quota. Recent SDKs retry the new namespace's name as throttling: refuse it cheaply.
+    LimitExceeded,
+    Throttled,
+    Unauthorized,
+    Unprocessable,
+    ServiceUnavailable,
+    ServiceFailure,
+    UnknownOperation,
+    /// The body is no JSON, or a member has the wrong JSON type.
+    Serialization,
+    TooLarge,
+    MissingAuthentication,
+    IncompleteSignature,
+    UnknownAccessKey,
+    InvalidSignature,
+    AccessDenied,
+}
+
+struct Row {
+    status: StatusCode,
+    /// Class name and short code.
+    names: Names,
+}
+
+enum Names {
+    /// Both namespaces agree.
+    Same(&'static str, &'static str),
+    /// `chime`, then `chime-sdk-meetings`.
+    Differ([&'static str; 2], [&'static str; 2]),
+}
+
+impl Cause {
+    fn row(self) -> Row {
+        use Names::{Differ, Same};
+        let (status, names) = match self {
+            Self::BadRequest => (400, Same("BadRequestException", "BadRequest")),
+            Self::Conflict => (409, Same("ConflictException", "Conflict")),
+            Self::Forbidden => (403, Same("ForbiddenException", "Forbidden")),
+            Self::NotFound => (404, Same("NotFoundException", "NotFound")),
+            Self::LimitExceeded => (
+                400,
+                Differ(
+                    ["ResourceLimitExceededException", "LimitExceededException"],
+                    ["ResourceLimitExceeded", "LimitExceeded"],
+                ),
+            ),
+            Self::Throttled => (
+                429,
+                Differ(["ThrottledClientException", "ThrottlingException"], ["Throttled", "Throttling"]),
+            ),
+            Self::Unauthorized => (
+                401,
+                Differ(
+                    ["UnauthorizedClientException", "UnauthorizedException"],
+                    ["Unauthorized", "Unauthorized"],
+                ),
+            ),
+            Self::Unprocessable => (422, Same("UnprocessableEntityException", "Unprocessable")),
+            Self::ServiceUnavailable => (503, Same("ServiceUnavailableException", "ServiceUnavailable")),
+            Self::ServiceFailure => (500, Same("ServiceFailureException", "ServiceFailure")),
+            Self::UnknownOperation => (404, Same("UnknownOperationException", "UnknownOperation")),
+            Self::Serialization => (400, Same("SerializationException", "Serialization")),
+            Self::TooLarge => (413, Same("RequestEntityTooLargeException", "RequestEntityTooLarge")),
+            Self::MissingAuthentication => {
+                (403, Same("MissingAuthenticationTokenException", "MissingAuthenticationToken"))
+            }
+            Self::IncompleteSignature => (400, Same("IncompleteSignatureException", "IncompleteSignature")),
+            Self::UnknownAccessKey => (403, Same("UnrecognizedClientException", "UnrecognizedClient")),
+            Self::InvalidSignature => (403, Same("InvalidSignatureException", "InvalidSignature")),
+            Self::AccessDenied => (403, Same("AccessDeniedException", "AccessDenied")),
+        };
+        Row { status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), names }
+    }
+
+    /// The HTTP status.
+    pub fn status(self) -> StatusCode {
+        self.row().status
+    }
+
+    /// The exception class that SDKs of the namespace know.
+    pub fn class(self, namespace: Namespace) -> &'static str {
+        match (self.row().names, namespace) {
+            (Names::Same(class, _) | Names::Differ([class, _], _), Namespace::Chime) => class,
+            (Names::Same(class, _) | Names::Differ([_, class], _), Namespace::ChimeSdkMeetings) => class,
+        }
+    }
+
+    /// The short name that stands in the body and in the errors of a batch.
+    pub fn code(self, namespace: Namespace) -> &'static str {
+        match (self.row().names, namespace) {
+            (Names::Same(_, code) | Names::Differ(_, [code, _]), Namespace::Chime) => code,
+            (Names::Same(_, code) | Names::Differ(_, [_, code]), Namespace::ChimeSdkMeetings) => code,
+        }
+    }
+}
+
+/// A call that failed: what the client is told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    pub cause: Cause,
+    pub message: String,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u32>,
+}
+
+impl Fault {
+    /// A fault without `Retry-After`.
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self { cause, message: message.into(), retry_after: None }
+    }
+
+    /// 413: the body is longer than `limit` bytes, which is all this server reads.
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(Cause::TooLarge, format!("The body is longer than the limit of {limit} bytes."))
+    }
+
+    /// 429, with AWS's words.
+    pub fn throttled(retry_after: u32) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(Cause::Throttled, "Rate exceeded") }
+    }
+
+    /// 503: nothing was done, the same request may be sent again.
+    pub fn unavailable(retry_after: u32) -> Self {
+        let message = "The service is currently unavailable. Nothing was done; please try again.";
+        Self { retry_after: Some(retry_after), ..Self::new(Cause::ServiceUnavailable, message) }
+    }
+
+    /// 500: our own fault. The cause is for the log, under the request id, and not for the client.
+    pub fn failure() -> Self {
+        Self::new(Cause::ServiceFailure, "The service encountered an unexpected error.")
+    }
+
+    /// Writes the fault as the SDKs of a namespace read it.
+    pub fn response(&self, namespace: Namespace, request_id: Uuid) -> Response {
+        let body = Body {
+            code: self.cause.code(namespace),
+            message: &self.message,
+            request_id: request_id.hyphenated().to_string(),
+        };
+        let mut response = json(self.cause.status(), request_id, &body);
+        let headers = response.headers_mut();
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(self.cause.class(namespace)));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Body<'a> {
+    code: &'static str,
+    message: &'a str,
+    request_id: String,
+}
+
+impl From<AuthRefusal> for Fault {
+    fn from(refusal: AuthRefusal) -> Self {
+        let cause = match &refusal {
+            AuthRefusal::Missing => Cause::MissingAuthentication,
+            AuthRefusal::Malformed(_) => Cause::IncompleteSignature,
+            AuthRefusal::UnknownKey => Cause::UnknownAccessKey,
+            AuthRefusal::WrongService { .. }
+            | AuthRefusal::Expired { .. }
+            | AuthRefusal::NotYet { .. }
+            | AuthRefusal::AbsentHeader { .. }
+            | AuthRefusal::BadSignature
+            | AuthRefusal::BodyMismatch => Cause::InvalidSignature,
+        };
+        Self::new(cause, refusal.to_string())
+    }
+}
+
+impl From<RouteError> for Fault {
+    fn from(error: RouteError) -> Self {
+        let cause = match &error {
+            RouteError::UnknownPath { .. }
+            | RouteError::UnknownOperation { .. }
+            | RouteError::NotServed(_) => Cause::UnknownOperation,
+            RouteError::BadLabel { .. } => Cause::BadRequest,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
+
+impl From<ParseError> for Fault {
+    fn from(error: ParseError) -> Self {
+        let cause = match &error {
+            ParseError::NotJson { .. } | ParseError::WrongType { .. } => Cause::Serialization,
+            ParseError::Invalid(_) => Cause::BadRequest,
+        };
+        Self::new(cause, error.to_string())
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(cause_of(&refusal), refusal.to_string())
+    }
+}
+
+/// Also used for the single errors of a batch.
+pub(crate) fn cause_of(refusal: &Refusal) -> Cause {
+    match refusal {
+        Refusal::Invalid(_) => Cause::BadRequest,
+        Refusal::MeetingNotFound(_) | Refusal::MeetingEnded(_) | Refusal::AttendeeNotFound(_) => {
+            Cause::NotFound
+        }
+        Refusal::AttendeeLimit { .. } | Refusal::MeetingLimit { .. } => Cause::LimitExceeded,
+        // Our own slip, not the caller's.
+        Refusal::OutOfIds => Cause::ServiceFailure,
+    }
+}

@@ -1,0 +1,237 @@
+//! From a request to a [`Command`] of [`campanile_control`].
+//!
+//! Everything a caller got wrong is collected and told at once; what depends on the meeting is left to the decision.
+
+mod document;
+
+use campanile_control::command::Operation as Asked;
+use campanile_control::{
+    AccountId, Arn, AttendeeMax, BadItem, Capabilities, ClientRequestToken, Command, ContentResolution,
+    CreateMeeting, Cursor, ExternalMeetingId, ExternalUserId, FeatureStatus, MaxResults, MediaRegion,
+    MeetingFeatures, MeetingHostId, Namespace, NetworkType, NewAttendee, Notifications, PrimaryMeetingId,
+    Read, Tags, TagsOf, TenantId, VideoResolution, Violation, Write, violation,
+};
+
+use document::Node;
+pub use document::{Document, document};
+
+use crate::page::{self, List};
+use crate::route::{Call, Query, Route};
+
+/// A batch is refused whole above this many items, so no more of a hostile list is read: control's `BATCH_MOST`
+/// and one more, to be counted.
+const ITEMS_READ: usize = campanile_control::BATCH_MOST + 1;
+/// More tags than any resource may have. Items beyond are not looked at: the length alone is refused then.
+const TAGS_READ: usize = 64;
+
+/// Why a request is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    #[error("The body is not the JSON this operation reads: {reason}.")]
+    NotJson { reason: String },
+    #[error("Value at '{member}' must be {expected}, not {found}.")]
+    WrongType { member: String, expected: &'static str, found: &'static str },
+    #[error("{}", violation::message(.0))]
+    Invalid(Vec<Violation>),
+}
+
+/// Reads what a caller asks for. `namespace` decides about bounds in which the two APIs differ.
+pub fn command(
+    route: &Route,
+    document: &Document,
+    account: AccountId,
+    namespace: Namespace,
+) -> Result<Command, ParseError> {
+    let body = document.root();
+    let operation = match route.call {
+        Call::CreateMeeting => {
+            Asked::Write(Write::CreateMeeting(Box::new(create_meeting(&body, namespace)?)))
+        }
+        Call::DeleteMeeting(meeting) => Asked::Write(Write::DeleteMeeting { meeting }),
+        Call::CreateAttendee(meeting) => {
+            let attendee = attendee(&body, namespace)?.map_err(|bad| ParseError::Invalid(bad.violations))?;
+            Asked::Write(Write::CreateAttendee { meeting, attendee })
+        }
+        Call::BatchCreateAttendee(meeting) => {
+            Asked::Write(Write::BatchCreateAttendee { meeting, attendees: batch(&body, namespace)? })
+        }
+        Call::DeleteAttendee(meeting, attendee) => Asked::Write(Write::DeleteAttendee { meeting, attendee }),
+        Call::GetMeeting(meeting) => Asked::Read(Read::GetMeeting { meeting }),
+        Call::GetAttendee(meeting, attendee) => Asked::Read(Read::GetAttendee { meeting, attendee }),
+        Call::ListMeetings => {
+            let (max, after) = page(&route.query, List::Meetings, namespace)?;
+            Asked::Read(Read::ListMeetings { max, after })
+        }
+        Call::ListAttendees(meeting) => {
+            let (max, after) = page(&route.query, List::Attendees(meeting), namespace)?;
+            Asked::Read(Read::ListAttendees { meeting, max, after })
+        }
+    };
+    Ok(Command { account, namespace, operation })
+}
+
+/// What is wrong with a request so far.
+#[derive(Default)]
+struct Faults(Vec<Violation>);
+
+impl Faults {
+    /// Keeps the value, or the violation and no value.
+    fn keep<T>(&mut self, parsed: Result<T, Violation>) -> Option<T> {
+        parsed.map_err(|violation| self.0.push(violation)).ok()
+    }
+
+    /// [`Faults::keep`] for what reports several at once.
+    fn keep_all<T>(&mut self, parsed: Result<T, Vec<Violation>>) -> Option<T> {
+        parsed.map_err(|violations| self.0.extend(violations)).ok()
+    }
+
+    /// An optional member: absent is fine.
+    fn optional<G, T>(&mut self, given: Option<G>, parse: impl Fn(G) -> Result<T, Violation>) -> Option<T> {
+        self.keep(given.map(parse).transpose()).flatten()
+    }
+
+    /// A member that must be there. `name` as messages write it.
+    fn required<G, T>(
+        &mut self,
+        name: &str,
+        given: Option<G>,
+        parse: impl Fn(G) -> Result<T, Violation>,
+    ) -> Option<T> {
+        self.keep(given.ok_or_else(|| Violation::missing(name)).and_then(parse))
+    }
+}
+
+fn create_meeting(body: &Node<'_>, namespace: Namespace) -> Result<CreateMeeting, ParseError> {
+    let mut faults = Faults::default();
+    let token = body.text("ClientRequestToken")?;
+    let token = faults.required("clientRequestToken", token, ClientRequestToken::parse);
+    let media_region = faults.optional(body.text("MediaRegion")?, MediaRegion::parse);
+    let external = |text: &str| ExternalMeetingId::parse(text, namespace);
+    let external_meeting_id = faults.optional(body.text("ExternalMeetingId")?, external);
+    let host_id = faults.optional(body.text("MeetingHostId")?, MeetingHostId::parse);
+    let notifications = notifications(body, &mut faults)?;
+    let features = features(body, &mut faults)?;
+    let primary_meeting_id = faults.optional(body.text("PrimaryMeetingId")?, PrimaryMeetingId::parse);
+    let tenant_ids = body.texts("TenantIds")?.map(TenantId::parse_list);
+    let tenant_ids = tenant_ids.and_then(|parsed| faults.keep_all(parsed)).unwrap_or_default();
+    let network_type = faults.optional(body.text("MediaPlacementNetworkType")?, NetworkType::parse);
+    let tags = tags(body, TagsOf::Meeting, namespace, &mut faults)?;
+    match token {
+        Some(token) if faults.0.is_empty() => Ok(CreateMeeting {
+            token,
+            media_region,
+            external_meeting_id,
+            host_id,
+            notifications,
+            features,
+            primary_meeting_id,
+            tenant_ids,
+            network_type,
+            tags,
+        }),
+        _ => Err(ParseError::Invalid(faults.0)),
+    }
+}
+
+/// Old SDKs' users write `NotificationsConfiguration: {}`, which says nothing and is legal.
+fn notifications(body: &Node<'_>, faults: &mut Faults) -> Result<Notifications, ParseError> {
+    let Some(given) = body.structure("NotificationsConfiguration")? else {
+        return Ok(Notifications::default());
+    };
+    let mut arn = |name: &str, member: &str| {
+        let parse = |text: &str| Arn::parse(member, text).map_err(|v| v.at("notificationsConfiguration"));
+        Ok::<_, ParseError>(faults.optional(given.text(name)?, parse))
+    };
+    Ok(Notifications {
+        sns: arn("SnsTopicArn", "snsTopicArn")?,
+        sqs: arn("SqsQueueArn", "sqsQueueArn")?,
+        lambda: arn("LambdaFunctionArn", "lambdaFunctionArn")?,
+    })
+}
+
+fn features(body: &Node<'_>, faults: &mut Faults) -> Result<MeetingFeatures, ParseError> {
+    let Some(given) = body.structure("MeetingFeatures")? else { return Ok(MeetingFeatures::default()) };
+    let medium = |structure: &str, name: &str| match given.structure(structure)? {
+        None => Ok::<_, ParseError>(None),
+        Some(node) => node.text(name),
+    };
+    let count = match given.structure("Attendee")? {
+        None => None,
+        Some(node) => node.whole("MaxCount")?,
+    };
+    let audio = medium("Audio", "EchoReduction")?;
+    let video = medium("Video", "MaxResolution")?;
+    let content = medium("Content", "MaxResolution")?;
+    Ok(MeetingFeatures {
+        echo_reduction: faults
+            .optional(audio, |text| FeatureStatus::parse(text).map_err(|v| v.at("meetingFeatures.audio"))),
+        video: faults
+            .optional(video, |text| VideoResolution::parse(text).map_err(|v| v.at("meetingFeatures.video"))),
+        content: faults.optional(content, |text| {
+            ContentResolution::parse(text).map_err(|v| v.at("meetingFeatures.content"))
+        }),
+        attendee_max: faults
+            .optional(count, |count| AttendeeMax::parse(count).map_err(|v| v.at("meetingFeatures.attendee"))),
+    })
+}
+
+/// An attendee that stands alone or in a batch: wrong types fail the request, broken constraints only the item.
+fn attendee(node: &Node<'_>, namespace: Namespace) -> Result<Result<NewAttendee, BadItem>, ParseError> {
+    let mut faults = Faults::default();
+    let given = node.text("ExternalUserId")?;
+    let parse = |text: &str| ExternalUserId::parse(text, namespace);
+    let external_user_id = faults.required("externalUserId", given, parse);
+    let capabilities = match node.structure("Capabilities")? {
+        None => None,
+        Some(node) => {
+            let (audio, video) = (node.text("Audio")?, node.text("Video")?);
+            faults.keep_all(Capabilities::parse(audio, video, node.text("Content")?))
+        }
+    };
+    let tags = match namespace {
+        Namespace::Chime => tags(node, TagsOf::Attendee, namespace, &mut faults)?,
+        // Its model has no tags here, so they are an unknown member.
+        Namespace::ChimeSdkMeetings => Tags::default(),
+    };
+    Ok(match external_user_id {
+        Some(external_user_id) if faults.0.is_empty() => {
+            Ok(NewAttendee { external_user_id, capabilities, tags })
+        }
+        _ => Err(BadItem { external_user_id: given.unwrap_or_default().to_owned(), violations: faults.0 }),
+    })
+}
+
+fn batch(body: &Node<'_>, namespace: Namespace) -> Result<Vec<Result<NewAttendee, BadItem>>, ParseError> {
+    let items = body.structures("Attendees")?;
+    let items = items.ok_or_else(|| ParseError::Invalid(vec![Violation::missing("attendees")]))?;
+    items.iter().take(ITEMS_READ).map(|item| attendee(item, namespace)).collect()
+}
+
+fn tags(node: &Node<'_>, of: TagsOf, namespace: Namespace, faults: &mut Faults) -> Result<Tags, ParseError> {
+    let Some(items) = node.structures("Tags")? else { return Ok(Tags::default()) };
+    let mut given = Vec::new();
+    for (item, place) in items.iter().zip(1_u64..).take(TAGS_READ) {
+        let (key, value) = (item.text("Key")?, item.text("Value")?);
+        let path = format!("tags.{place}.member");
+        let key = faults.keep(key.ok_or_else(|| Violation::missing("key").at(&path)));
+        let value = faults.keep(value.ok_or_else(|| Violation::missing("value").at(&path)));
+        given.extend(key.zip(value));
+    }
+    // Half a tag is already told of; the places of the others would be wrong without it.
+    let complete = given.len() == items.len().min(TAGS_READ);
+    let parsed = complete.then(|| Tags::parse(given, of, namespace));
+    Ok(parsed.and_then(|parsed| faults.keep_all(parsed)).unwrap_or_default())
+}
+
+fn page(query: &Query, list: List, namespace: Namespace) -> Result<(MaxResults, Option<Cursor>), ParseError> {
+    let mut faults = Faults::default();
+    let max = faults.optional(query.value("max-results"), |text| MaxResults::parse(text, namespace));
+    // Loops that begin with an empty token mean the first page.
+    let token = query.value("next-token").filter(|token| !token.is_empty());
+    let after = faults.optional(token, |token| page::cursor(list, token));
+    if faults.0.is_empty() {
+        Ok((max.unwrap_or_else(|| MaxResults::whole(namespace)), after))
+    } else {
+        Err(ParseError::Invalid(faults.0))
+    }
+}
