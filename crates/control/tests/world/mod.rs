@@ -1,0 +1,135 @@
+//! A world in memory: the smallest store that the law can live in.
+#![allow(dead_code, unreachable_pub, reason = "shared by test crates, each of which uses its part")]
+
+use campanile_control::*;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub const NEW: Namespace = Namespace::ChimeSdkMeetings;
+pub const OLD: Namespace = Namespace::Chime;
+
+/// Rows as a store would have them. Ids count upwards instead of being random.
+#[derive(Default)]
+pub struct World {
+    pub meetings: Vec<Meeting>,
+    pub ended: Vec<MeetingId>,
+    pub attendees: Vec<Attendee>,
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+    pub limits: Limits,
+    drawn: u128,
+}
+
+impl World {
+    pub fn with_limits(meetings: u32, attendees: u32) -> World {
+        World { limits: Limits { meetings, attendees }, ..World::default() }
+    }
+
+    fn draw(&mut self) -> Uuid {
+        self.drawn += 1;
+        Uuid::from_u128(self.drawn)
+    }
+
+    fn snapshot(&self, account: &AccountId, needs: &Needs<'_>) -> Snapshot {
+        let of = |id| self.attendees.iter().filter(move |attendee| Some(attendee.meeting) == id);
+        let named = |attendee: &&Attendee| {
+            needs.attendee == Some(attendee.id)
+                || needs.external_user_ids.contains(&&attendee.external_user_id)
+        };
+        let own = || self.meetings.iter().filter(|meeting| meeting.account == *account);
+        let live = own().find(|meeting| Some(meeting.id) == needs.meeting);
+        let meeting = match live {
+            Some(meeting) => MeetingState::Live(Box::new(meeting.clone())),
+            None if needs.meeting.is_some_and(|id| self.ended.contains(&id)) => MeetingState::Ended,
+            None => MeetingState::Unknown,
+        };
+        Snapshot {
+            same_token: own().find(|meeting| Some(&meeting.token) == needs.token).cloned(),
+            live_meetings: own().count() as u32,
+            meeting,
+            attendee_count: of(needs.meeting).count() as u32,
+            attendees: of(needs.meeting).filter(named).cloned().collect(),
+        }
+    }
+
+    pub fn run(&mut self, account: &str, namespace: Namespace, write: &Write) -> Result<Outcome, Refusal> {
+        let account = AccountId(account.to_owned());
+        let needs = needs(write);
+        let snapshot = self.snapshot(&account, &needs);
+        let fresh = Fresh {
+            meeting: MeetingId(self.draw()),
+            attendees: (0..needs.attendee_ids).map(|_| AttendeeId(self.draw())).collect(),
+        };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let circumstances = Circumstances { account: &account, namespace, now, limits: &self.limits };
+        let decision = decide(&snapshot, write, &fresh, circumstances)?;
+        decision.changes.into_iter().for_each(|change| self.apply(change));
+        self.events.extend(decision.events);
+        self.effects.extend(decision.effects);
+        Ok(decision.outcome)
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::InsertMeeting(meeting) => self.meetings.push(*meeting),
+            Change::EndMeeting { meeting, .. } => {
+                self.meetings.retain(|live| live.id != meeting);
+                self.attendees.retain(|attendee| attendee.meeting != meeting);
+                self.ended.push(meeting);
+            }
+            Change::InsertAttendee(attendee) => self.attendees.push(*attendee),
+            Change::DeleteAttendee { meeting, attendee } => {
+                self.attendees.retain(|row| (row.meeting, row.id) != (meeting, attendee));
+            }
+        }
+    }
+
+    /// Makes a meeting in the default account and gives its id.
+    pub fn meeting(&mut self, create: CreateMeeting) -> MeetingId {
+        match self.run(ACCOUNT, NEW, &Write::CreateMeeting(Box::new(create))).unwrap() {
+            Outcome::MeetingCreated(meeting) => meeting.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn add(&mut self, meeting: MeetingId, attendee: NewAttendee) -> Result<Attendee, Refusal> {
+        match self.run(ACCOUNT, NEW, &Write::CreateAttendee { meeting, attendee })? {
+            Outcome::AttendeeCreated(attendee) => Ok(*attendee),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn batch(
+        &mut self,
+        meeting: MeetingId,
+        attendees: Vec<Result<NewAttendee, BadItem>>,
+    ) -> Result<(Vec<Attendee>, Vec<ItemError>), Refusal> {
+        match self.run(ACCOUNT, NEW, &Write::BatchCreateAttendee { meeting, attendees })? {
+            Outcome::AttendeesCreated { attendees, errors } => Ok((attendees, errors)),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub const ACCOUNT: &str = "000000000000";
+
+pub fn token(text: &str) -> ClientRequestToken {
+    ClientRequestToken::parse(text).unwrap()
+}
+
+/// A request that both namespaces take.
+pub fn request(text: &str) -> CreateMeeting {
+    let mut create = CreateMeeting::new(token(text));
+    create.media_region = Some(MediaRegion::parse("eu-central-1").unwrap());
+    create.external_meeting_id = Some(ExternalMeetingId::parse("standup", NEW).unwrap());
+    create
+}
+
+pub fn someone(name: &str) -> NewAttendee {
+    let external_user_id = ExternalUserId::parse(name, NEW).unwrap();
+    NewAttendee { external_user_id, capabilities: None, tags: Tags::default() }
+}
+
+pub fn capable(name: &str, [audio, video, content]: [MediaCapability; 3]) -> NewAttendee {
+    NewAttendee { capabilities: Some(Capabilities { audio, video, content }), ..someone(name) }
+}
