@@ -1,28 +1,454 @@
-//! Live meetings: the sessions, the media worker and the mixer of this process.
+//! Live meetings: one task each, which owns its [`LiveMeeting`] and carries its wishes to sockets, worker and mixer.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
+use campanile_media::{AudioPacket, Command, Event};
+use campanile_signaling::frame::SignalFrame;
+use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
+use tokio::sync::mpsc;
 
 use crate::config::MediaConfig;
+use crate::edge::media::{BoundWorker, Outlet, WorkerCommands, WorkerThread};
+use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
+use crate::observe::media as observe;
 
-/// The live side of the service.
+/// Inputs that may wait for a live meeting. Sockets wait for a place, media facts are dropped and counted: a lost
+/// answer makes its client reconnect.
+const MEETING_QUEUE: usize = 4_096;
+
+/// Messages that may wait for one socket. 250 attendees joining at once cause about as many roster frames; a socket
+/// that falls behind further is closed, and its client reconnects.
+pub const SOCKET_QUEUE: usize = 1_024;
+
+/// How long [`Live::drain`] waits for clients to hear that they should reconnect.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a socket is told to do.
+#[derive(Debug)]
+pub enum ToSocket {
+    Message(Bytes),
+    Close { code: u16, reason: &'static str },
+}
+
+/// What a live meeting's task is told.
+#[derive(Debug)]
+enum Input {
+    Attach { session: SessionId, who: Attending, close_on_error: bool, socket: mpsc::Sender<ToSocket> },
+    Frame(SessionId, SignalFrame),
+    Garbage(SessionId),
+    Closed(SessionId),
+    Media(MediaFact),
+    AttendeeRemoved(AttendeeId),
+    End,
+    Drain,
+}
+
+/// A session's place in its live meeting.
+#[derive(Debug)]
+pub struct Seat {
+    session: SessionId,
+    meeting: mpsc::Sender<Input>,
+}
+
+/// The live meeting has ended meanwhile; nothing more will be heard of it.
+#[derive(Debug, thiserror::Error)]
+#[error("the live meeting is gone")]
+pub struct Gone;
+
+impl Seat {
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Hands one frame over, waiting for a place in the meeting's queue.
+    pub async fn frame(&self, frame: SignalFrame) -> Result<(), Gone> {
+        self.tell(Input::Frame(self.session, frame)).await
+    }
+
+    /// Tells of a message that was no frame.
+    pub async fn garbage(&self) -> Result<(), Gone> {
+        self.tell(Input::Garbage(self.session)).await
+    }
+
+    /// The socket is gone.
+    pub async fn closed(self) {
+        // A meeting that is gone has nothing to be told.
+        let _ = self.tell(Input::Closed(self.session)).await;
+    }
+
+    async fn tell(&self, input: Input) -> Result<(), Gone> {
+        self.meeting.send(input).await.map_err(|_| Gone)
+    }
+}
+
+/// Why nobody can be seated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSeat {
+    #[error("the service is shutting down")]
+    Draining,
+    #[error("the live meeting has too much to do")]
+    Busy,
+}
+
+/// All live meetings of this process, with the media worker and the mixer that serve them.
 #[derive(Debug)]
 pub struct Live {
+    shared: Arc<Shared>,
+    threads: Mutex<Threads>,
+    worker: WorkerCommands,
+    mixer: MixerInputs,
     media_address: SocketAddr,
-    _socket: std::net::UdpSocket,
+}
+
+#[derive(Debug)]
+struct Threads {
+    worker: WorkerThread,
+    mixer: MixerThread,
+}
+
+#[derive(Debug)]
+struct Shared {
+    meetings: Mutex<HashMap<MeetingId, mpsc::Sender<Input>>>,
+    next_session: AtomicU64,
+    draining: AtomicBool,
+}
+
+impl Shared {
+    /// The map is only ever locked for a look-up or a change, so a poisoned lock holds a sound map.
+    fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, mpsc::Sender<Input>>> {
+        self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells a live meeting something from a thread that must not wait.
+    fn deliver(&self, meeting: MeetingId, fact: MediaFact) {
+        let Some(sender) = self.meetings().get(&meeting).cloned() else { return };
+        if sender.try_send(Input::Media(fact)).is_err() {
+            observe::meeting_overflow();
+        }
+    }
 }
 
 impl Live {
-    /// Binds the media socket. The error names no address; the caller does.
-    pub fn start(config: &MediaConfig) -> std::io::Result<Live> {
-        let socket = std::net::UdpSocket::bind(config.listen)?;
-        Ok(Live { media_address: socket.local_addr()?, _socket: socket })
+    /// Binds the media socket and starts the worker and the mixer.
+    pub fn start(config: &MediaConfig) -> anyhow::Result<Self> {
+        let shared = Arc::new(Shared {
+            meetings: Mutex::default(),
+            next_session: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+        });
+        let bound = BoundWorker::bind(config.listen)?;
+        let media_address = bound.address()?;
+        let (mixer, queue) = MixerThread::queue();
+        let events = EventsTo { shared: Arc::clone(&shared), mixer: mixer.clone() };
+        let worker = bound.start(vec![config.candidate(media_address)], events)?;
+        let commands = worker.commands();
+        let levels = LevelsTo { shared: Arc::clone(&shared) };
+        let mixing = MixerThread::start(mixer.clone(), queue, commands.clone(), levels)?;
+        let threads = Mutex::new(Threads { worker, mixer: mixing });
+        Ok(Self { shared, threads, worker: commands, mixer, media_address })
     }
 
-    /// Where media is bound.
+    /// The address that the worker's UDP socket is bound to.
     pub fn media_address(&self) -> SocketAddr {
         self.media_address
     }
 
-    /// Tells every client to reconnect (close 4500) and ends the media.
-    pub async fn drain(&self) {}
+    /// Seats a socket in a meeting, whose task starts with its first session.
+    pub fn attach(
+        &self,
+        meeting: MeetingId,
+        who: Attending,
+        close_on_error: bool,
+        socket: mpsc::Sender<ToSocket>,
+    ) -> Result<Seat, NoSeat> {
+        let session = SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
+        // Under the lock, so that a task that is about to retire, and a drain, see the newcomer.
+        let mut meetings = self.shared.meetings();
+        if self.shared.draining.load(Ordering::Relaxed) {
+            return Err(NoSeat::Draining);
+        }
+        let sender = match meetings.entry(meeting) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(self.open(meeting)),
+        };
+        sender.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
+        Ok(Seat { session, meeting: sender.clone() })
+    }
+
+    fn open(&self, meeting: MeetingId) -> mpsc::Sender<Input> {
+        let (sender, inputs) = mpsc::channel(MEETING_QUEUE);
+        let task = MeetingTask {
+            id: meeting,
+            meeting: LiveMeeting::new(meeting, LiveLimits::default()),
+            sockets: HashMap::new(),
+            inputs,
+            shared: Arc::clone(&self.shared),
+            worker: self.worker.clone(),
+            mixer: self.mixer.clone(),
+        };
+        tokio::spawn(task.run());
+        sender
+    }
+
+    /// Carries out what decisions ask of live meetings.
+    pub async fn apply(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::EndMeeting(meeting) => self.end(meeting).await,
+                Effect::RemoveAttendee(meeting, attendee) => self.remove_attendee(meeting, attendee).await,
+            }
+        }
+    }
+
+    /// The meeting has ended: its clients are told so.
+    pub async fn end(&self, meeting: MeetingId) {
+        self.tell(meeting, Input::End).await;
+    }
+
+    /// The attendee was deleted: its clients are told so.
+    pub async fn remove_attendee(&self, meeting: MeetingId, attendee: AttendeeId) {
+        self.tell(meeting, Input::AttendeeRemoved(attendee)).await;
+    }
+
+    async fn tell(&self, meeting: MeetingId, input: Input) {
+        let sender = self.shared.meetings().get(&meeting).cloned();
+        if let Some(sender) = sender {
+            // A meeting whose task has just ended has nobody to tell.
+            let _ = sender.send(input).await;
+        }
+    }
+
+    /// Tells every client to reconnect and waits, a few seconds at most, until they are gone. Then media ends.
+    pub async fn drain(&self) {
+        let senders: Vec<_> = {
+            let meetings = self.shared.meetings();
+            self.shared.draining.store(true, Ordering::Relaxed);
+            meetings.values().cloned().collect()
+        };
+        for sender in senders {
+            // A meeting whose task has just ended has nobody to tell.
+            let _ = sender.send(Input::Drain).await;
+        }
+        let emptied = async {
+            let mut look = tokio::time::interval(Duration::from_millis(20));
+            while !self.shared.meetings().is_empty() {
+                look.tick().await;
+            }
+        };
+        if tokio::time::timeout(DRAIN_PATIENCE, emptied).await.is_err() {
+            tracing::warn!("some clients did not hear in time that they should reconnect");
+        }
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.mixer.stop();
+        threads.worker.stop();
+    }
+}
+
+struct LevelsTo {
+    shared: Arc<Shared>,
+}
+
+impl LevelOutlet for LevelsTo {
+    fn levels(&self, meeting: MeetingId, fact: MediaFact) {
+        self.shared.deliver(meeting, fact);
+    }
+}
+
+struct EventsTo {
+    shared: Arc<Shared>,
+    mixer: MixerInputs,
+}
+
+impl Outlet for EventsTo {
+    fn audio(&mut self, packet: AudioPacket) {
+        self.mixer.send(MixerInput::Audio(packet));
+    }
+
+    fn event(&mut self, event: Event) {
+        if let Some((meeting, fact)) = fact(event) {
+            self.shared.deliver(meeting, fact);
+        }
+    }
+}
+
+/// One live meeting and everything it speaks to.
+struct MeetingTask {
+    id: MeetingId,
+    meeting: LiveMeeting,
+    sockets: HashMap<SessionId, mpsc::Sender<ToSocket>>,
+    inputs: mpsc::Receiver<Input>,
+    shared: Arc<Shared>,
+    worker: WorkerCommands,
+    mixer: MixerInputs,
+}
+
+impl MeetingTask {
+    async fn run(mut self) {
+        observe::live_meetings(1.0);
+        loop {
+            let due = self.meeting.poll_timeout();
+            tokio::select! {
+                input = self.inputs.recv() => match input {
+                    Some(input) => self.handle(input),
+                    None => break,
+                },
+                () = until(due) => self.meeting.handle_timeout(Instant::now()),
+            }
+            self.settle();
+            if self.retire() {
+                break;
+            }
+        }
+        observe::live_meetings(-1.0);
+    }
+
+    /// Gives the meeting up when nobody is in it and nobody is on the way in.
+    fn retire(&mut self) -> bool {
+        if !self.meeting.is_empty() {
+            return false;
+        }
+        let mut meetings = self.shared.meetings();
+        if !self.inputs.is_empty() {
+            return false;
+        }
+        meetings.remove(&self.id);
+        true
+    }
+
+    fn handle(&mut self, input: Input) {
+        let now = Instant::now();
+        match input {
+            Input::Attach { session, who, close_on_error, socket } => {
+                self.sockets.insert(session, socket);
+                self.meeting.handle_attached(session, who, close_on_error, now);
+            }
+            Input::Frame(session, frame) => self.meeting.handle_frame(session, frame, wall_ms(), now),
+            Input::Garbage(session) => self.meeting.handle_garbage(session, now),
+            Input::Closed(session) => {
+                self.sockets.remove(&session);
+                self.meeting.handle_closed(session, now);
+            }
+            Input::Media(fact) => self.meeting.handle_media(fact, now),
+            Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
+            Input::End => self.meeting.handle_end(now),
+            Input::Drain => self.meeting.handle_drain(now),
+        }
+    }
+
+    /// Carries out everything that the meeting wants, until it wants nothing more.
+    fn settle(&mut self) {
+        while let Some(output) = self.meeting.poll_output() {
+            match output {
+                Output::Send { session, message } => self.send(session, ToSocket::Message(message)),
+                Output::Close { session, code, reason } => {
+                    self.send(session, ToSocket::Close { code, reason });
+                    self.sockets.remove(&session);
+                }
+                Output::Media(request) => self.request(request),
+                Output::Fact(fact) => {
+                    tracing::debug!(meeting = %self.id, ?fact, "live meeting");
+                    observe::fact(&fact);
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, session: SessionId, message: ToSocket) {
+        let Some(socket) = self.sockets.get(&session) else { return };
+        if socket.try_send(message).is_err() {
+            // Too slow or gone: without a sender the socket's task closes it, and the client reconnects.
+            observe::slow_socket();
+            self.sockets.remove(&session);
+            self.meeting.handle_closed(session, Instant::now());
+        }
+    }
+
+    fn request(&mut self, request: MediaRequest) {
+        let meeting = self.id;
+        let (session, command) = match request {
+            MediaRequest::Offer { session, request, sdp, send, receive } => {
+                (session, Command::Offer { meeting, session, request, sdp, send, receive })
+            }
+            MediaRequest::Switch { session, mid, stream } => {
+                (session, Command::Switch { session, mid, stream })
+            }
+            MediaRequest::Unsubscribe { session, mids } => (session, Command::Unsubscribe { session, mids }),
+            MediaRequest::Pause { session, streams } => (session, Command::Pause { session, streams }),
+            MediaRequest::Resume { session, streams } => (session, Command::Resume { session, streams }),
+            MediaRequest::Mute { session, muted } => {
+                return self.mixer.send(MixerInput::Mute { meeting, session, muted });
+            }
+            MediaRequest::Open { session, echo_of } => {
+                return self.mixer.send(MixerInput::Open { meeting, session, echo_of });
+            }
+            MediaRequest::Close { session } => {
+                self.mixer.send(MixerInput::Close { meeting, session });
+                (session, Command::Close { session })
+            }
+        };
+        if let Err(error) = self.worker.send(command) {
+            tracing::warn!(%meeting, %session, %error, "the media worker cannot keep up");
+            let reason = error.to_string();
+            self.meeting.handle_media(MediaFact::Lost { session, reason }, Instant::now());
+        }
+    }
+}
+
+/// Sleeps until `due`; forever without one.
+pub async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Milliseconds since 1970, for the time stamps of frames.
+pub fn wall_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// The worker's words in the live meeting's.
+fn fact(event: Event) -> Option<(MeetingId, MediaFact)> {
+    Some(match event {
+        Event::Answered { meeting, session, request, sdp, tracks } => {
+            let tracks = tracks.into_iter().map(track).collect();
+            (meeting, MediaFact::Answered { session, request, sdp, tracks })
+        }
+        Event::Refused { meeting, session, request, reason } => {
+            (meeting, MediaFact::Refused { session, request, reason })
+        }
+        Event::Connected { meeting, session } => (meeting, MediaFact::Connected { session }),
+        Event::SourceLive { meeting, session, stream } => {
+            (meeting, MediaFact::SourceLive { session, stream })
+        }
+        Event::Codecs { meeting, session, decodes } => {
+            let decodes = decodes.into_iter().map(codec).collect();
+            (meeting, MediaFact::Codecs { session, decodes })
+        }
+        Event::Lost { meeting, session, reason } => (meeting, MediaFact::Lost { session, reason }),
+        // The mix is mono at one rate for everybody until profiles come.
+        Event::AudioSettings { .. } => return None,
+    })
+}
+
+fn track(track: campanile_media::Track) -> campanile_signaling::Track {
+    campanile_signaling::Track { mid: track.mid, ssrc: track.ssrc, stream: track.stream }
+}
+
+fn codec(codec: campanile_media::Codec) -> campanile_signaling::Codec {
+    use campanile_media::Codec as From;
+    use campanile_signaling::Codec as To;
+    match codec {
+        From::Vp8 => To::Vp8,
+        From::H264ConstrainedBaseline => To::H264ConstrainedBaseline,
+        From::Vp9Profile0 => To::Vp9Profile0,
+        From::Av1Main => To::Av1Main,
+    }
 }

@@ -8,5 +8,7 @@ mod config;
 mod edge;
 mod keys;
 mod live;
+mod mixing;
+mod observe;
 
 fn main() {}

@@ -1,3 +1,4 @@
 //! What faces the network.
 
 pub mod http;
+pub mod media;

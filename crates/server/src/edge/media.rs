@@ -1,0 +1,373 @@
+//! The media worker's edge: one thread, one UDP socket, one [`campanile_media::Worker`].
+//!
+//! Everything that reads the clock or the socket for media is here. Datagrams are received in batches, and sent in
+//! batches: consecutive datagrams of one size to one destination leave in one system call (GSO).
+
+use std::io::{self, IoSliceMut};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use campanile_media::{AudioPacket, Command, Event, Output, PathId, Worker, WorkerConfig};
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token, Waker};
+use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+
+use crate::observe::media as observe;
+
+const SOCKET: Token = Token(0);
+const WAKE: Token = Token(1);
+
+/// Commands that may wait for a worker. A burst of 250 joins makes about 1,000; a full queue refuses the command, and
+/// the live meeting then tells that session to reconnect.
+const COMMAND_QUEUE: usize = 16_384;
+
+/// Commands taken before the socket is looked at again, so that neither starves the other.
+const COMMANDS_PER_TURN: usize = 256;
+
+/// Receive batches taken before commands and timers are looked at again.
+const BATCHES_PER_TURN: usize = 8;
+
+/// Wanted socket buffers, bytes: a keyframe to 250 subscribers is about 4 MiB. The kernel may grant less.
+const SOCKET_BUFFER: usize = 4 << 20;
+
+/// The largest datagram that one receive buffer holds, GRO included (the limit of UDP over IP).
+const RECEIVE_BUFFER: usize = 65_535;
+
+/// The most bytes that one GSO send may carry (the kernel's limit is 65,535 with headers).
+const SEND_BATCH: usize = 60_000;
+
+/// How often counters are published. A worker with nothing to do publishes nothing and never wakes.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// Forward delays kept between two publications; those beyond are not sampled.
+const DELAY_SAMPLES: usize = 4_096;
+
+/// Where a worker's results go. Called on the worker's thread: must not block.
+pub trait Outlet: Send + 'static {
+    fn audio(&mut self, packet: AudioPacket);
+    fn event(&mut self, event: Event);
+}
+
+/// The worker's queue is full: the command was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("the media worker has {COMMAND_QUEUE} commands waiting")]
+pub struct Overloaded;
+
+/// The handle to one worker thread. Dropping it does not end the thread: call [`WorkerThread::stop`].
+#[derive(Debug)]
+pub struct WorkerThread {
+    commands: WorkerCommands,
+    stop: Arc<AtomicBool>,
+    address: SocketAddr,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The sending end of a worker's command queue.
+#[derive(Debug, Clone)]
+pub struct WorkerCommands {
+    queue: SyncSender<Command>,
+    waker: Arc<Waker>,
+}
+
+impl WorkerCommands {
+    /// Queues a command and wakes the worker.
+    pub fn send(&self, command: Command) -> Result<(), Overloaded> {
+        match self.queue.try_send(command) {
+            Ok(()) => {
+                // A failing eventfd write means that the worker is gone or awake already.
+                let _ = self.waker.wake();
+                Ok(())
+            }
+            Err(TrySendError::Full(_)) => Err(Overloaded),
+            // The worker ends only at shutdown, when nobody waits for an answer any more.
+            Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+}
+
+/// A UDP socket that is bound and not yet served.
+#[derive(Debug)]
+pub struct BoundWorker {
+    socket: std::net::UdpSocket,
+    poll: Poll,
+    waker: Arc<Waker>,
+    queue: Receiver<Command>,
+    commands: WorkerCommands,
+}
+
+impl BoundWorker {
+    /// Binds the worker's port. Port 0 picks a free one, see [`BoundWorker::address`].
+    pub fn bind(listen: SocketAddr) -> io::Result<Self> {
+        let socket = std::net::UdpSocket::bind(listen)?;
+        socket.set_nonblocking(true)?;
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
+        let (sender, queue) = sync_channel(COMMAND_QUEUE);
+        let commands = WorkerCommands { queue: sender, waker: Arc::clone(&waker) };
+        Ok(Self { socket, poll, waker, queue, commands })
+    }
+
+    /// The address that the socket is bound to.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Where commands for this worker go; usable before it runs.
+    pub fn commands(&self) -> WorkerCommands {
+        self.commands.clone()
+    }
+
+    /// Starts the thread. `candidates` are the public addresses put into answers.
+    pub fn start(self, candidates: Vec<SocketAddr>, outlet: impl Outlet) -> anyhow::Result<WorkerThread> {
+        let address = self.socket.local_addr()?;
+        let state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
+        for grown in [
+            state.set_receive_buffer(&self.socket),
+            state.set_send_buffer_size(UdpSockRef::from(&self.socket), SOCKET_BUFFER),
+        ] {
+            if let Err(error) = grown {
+                tracing::debug!(%error, "socket buffer stays at the system's default");
+            }
+        }
+        let mut socket = UdpSocket::from_std(self.socket);
+        self.poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)?;
+        let worker = Worker::new(WorkerConfig::new(address, candidates, secret), Instant::now())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let looped = Loop {
+            sender: Sender::new(&state),
+            socket,
+            state,
+            poll: self.poll,
+            _waker: self.waker,
+            queue: self.queue,
+            worker,
+            outlet,
+            stop: Arc::clone(&stop),
+            readable: false,
+            delays: Vec::with_capacity(DELAY_SAMPLES),
+            published: Instant::now(),
+        };
+        let thread = std::thread::Builder::new().name("media".into()).spawn(move || looped.run())?;
+        Ok(WorkerThread { commands: self.commands, stop, address, thread: Some(thread) })
+    }
+}
+
+/// One name for a call that differs from its twin only in the buffer it sets.
+trait ReceiveBuffer {
+    fn set_receive_buffer(&self, socket: &std::net::UdpSocket) -> io::Result<()>;
+}
+
+impl ReceiveBuffer for UdpSocketState {
+    fn set_receive_buffer(&self, socket: &std::net::UdpSocket) -> io::Result<()> {
+        self.set_recv_buffer_size(UdpSockRef::from(socket), SOCKET_BUFFER)
+    }
+}
+
+impl WorkerThread {
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn commands(&self) -> WorkerCommands {
+        self.commands.clone()
+    }
+
+    /// Ends the thread and waits for it.
+    pub fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.commands.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            if thread.join().is_err() {
+                tracing::error!("the media worker ended by a panic");
+            }
+        }
+    }
+}
+
+struct Loop<O> {
+    poll: Poll,
+    _waker: Arc<Waker>,
+    socket: UdpSocket,
+    state: UdpSocketState,
+    sender: Sender,
+    queue: Receiver<Command>,
+    worker: Worker,
+    outlet: O,
+    stop: Arc<AtomicBool>,
+    /// The last read stopped before the socket was empty, so no edge will announce the rest.
+    readable: bool,
+    /// Seconds from a datagram read to everything it caused being sent.
+    delays: Vec<f64>,
+    published: Instant,
+}
+
+impl<O: Outlet> Loop<O> {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(8);
+        let mut buffers = vec![vec![0u8; RECEIVE_BUFFER]; BATCH_SIZE];
+        while !self.stop.load(Ordering::Relaxed) {
+            if let Err(error) = self.poll.poll(&mut events, self.patience()) {
+                if error.kind() != io::ErrorKind::Interrupted {
+                    tracing::error!(%error, "the media worker cannot wait for its socket");
+                    return;
+                }
+            }
+            if events.iter().any(|event| event.token() == SOCKET) {
+                self.readable = true;
+            }
+            self.take_commands();
+            if self.readable {
+                self.receive(&mut buffers);
+            }
+            let now = Instant::now();
+            if self.worker.poll_timeout().is_some_and(|at| at <= now) {
+                self.worker.handle_timeout(now);
+                self.drain();
+            }
+            self.publish(now);
+        }
+    }
+
+    /// How long the thread may sleep; `None` is until somebody wakes it.
+    fn patience(&self) -> Option<Duration> {
+        if self.readable {
+            return Some(Duration::ZERO);
+        }
+        self.worker.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn take_commands(&mut self) {
+        for _ in 0..COMMANDS_PER_TURN {
+            match self.queue.try_recv() {
+                Ok(command) => {
+                    self.worker.handle_command(command, Instant::now());
+                    self.drain();
+                }
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+        // More may wait: come back without sleeping.
+        let _ = self._waker.wake();
+    }
+
+    fn receive(&mut self, buffers: &mut [Vec<u8>]) {
+        let mut meta = [RecvMeta::default(); BATCH_SIZE];
+        for _ in 0..BATCHES_PER_TURN {
+            let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = {
+                let mut rest = buffers.iter_mut();
+                std::array::from_fn(|_| IoSliceMut::new(rest.next().map_or(&mut [][..], |buffer| buffer)))
+            };
+            let received = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut meta) {
+                Ok(received) => received,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "receiving failed");
+                    continue;
+                }
+            };
+            let now = Instant::now();
+            for (meta, buffer) in meta.iter().zip(&slices).take(received) {
+                let data = buffer.get(..meta.len).unwrap_or_default();
+                for datagram in data.chunks(meta.stride.max(1)) {
+                    self.worker.handle_datagram(PathId::udp(meta.addr), datagram, now);
+                }
+            }
+            self.drain();
+            if self.delays.len() < DELAY_SAMPLES {
+                self.delays.push(now.elapsed().as_secs_f64());
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.worker.poll_output() {
+            match output {
+                Output::Transmit { path, data } => {
+                    self.sender.push(path.remote(), &data, &self.state, &self.socket);
+                }
+                Output::Audio(packet) => self.outlet.audio(packet),
+                Output::Event(event) => self.outlet.event(event),
+            }
+        }
+        self.sender.flush(&self.state, &self.socket);
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if now.saturating_duration_since(self.published) >= PUBLISH_EVERY {
+            self.published = now;
+            observe::publish_worker(&self.worker.counters(), self.sender.failed, &self.delays);
+            self.delays.clear();
+        }
+    }
+}
+
+/// Collects consecutive datagrams to one destination and sends them in one call.
+struct Sender {
+    batch: Vec<u8>,
+    destination: Option<SocketAddr>,
+    /// The size of every datagram in the batch but perhaps the last.
+    segment: usize,
+    segments: usize,
+    most_segments: usize,
+    /// A datagram shorter than the others ends its batch.
+    closed: bool,
+    /// Datagrams that the kernel refused.
+    failed: u64,
+}
+
+impl Sender {
+    fn new(state: &UdpSocketState) -> Self {
+        Self {
+            batch: Vec::with_capacity(SEND_BATCH),
+            destination: None,
+            segment: 0,
+            segments: 0,
+            most_segments: state.max_gso_segments(),
+            closed: false,
+            failed: 0,
+        }
+    }
+
+    fn push(&mut self, to: SocketAddr, data: &[u8], state: &UdpSocketState, socket: &UdpSocket) {
+        let fits = self.destination == Some(to)
+            && !self.closed
+            && data.len() <= self.segment
+            && self.segments < self.most_segments
+            && self.batch.len() + data.len() <= SEND_BATCH;
+        if !fits {
+            self.flush(state, socket);
+            self.destination = Some(to);
+            self.segment = data.len();
+        }
+        self.closed = data.len() < self.segment;
+        self.batch.extend_from_slice(data);
+        self.segments += 1;
+    }
+
+    fn flush(&mut self, state: &UdpSocketState, socket: &UdpSocket) {
+        let Some(destination) = self.destination.take() else { return };
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents: &self.batch,
+            segment_size: (self.segments > 1).then_some(self.segment),
+            src_ip: None,
+        };
+        // A full socket buffer drops the packet, as the network would: RTP recovers, waiting would stall everybody.
+        if state.try_send(UdpSockRef::from(socket), &transmit).is_err() {
+            self.failed += self.segments as u64;
+        }
+        self.batch.clear();
+        self.segments = 0;
+        self.closed = false;
+    }
+}

@@ -1,0 +1,279 @@
+//! The signaling WebSocket at `/control/<meeting>`: who may sit down, and the way between socket and live meeting.
+//!
+//! The upgrade is always answered 101: the client repeats a refused upgrade for two minutes, but takes a close code
+//! after JOIN as final (`clients-v3` T4).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use campanile_control::MeetingId;
+use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
+use campanile_signaling::token::Claims;
+use campanile_signaling::{Attending, close as codes, frame};
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::live::{NoSeat, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
+use crate::observe::media as observe;
+use crate::store::NotAdmitted;
+
+/// The subprotocol that every Chime client offers first and wants back; the join token is the second.
+const SUBPROTOCOL: &str = "_aws_wt_session";
+
+/// Asked for by clients since 1.19: failures as close codes instead of error frames.
+const CLOSE_ON_ERROR: &str = "X-Amzn-Chime-Send-Close-On-Error=1";
+
+/// The largest message taken. The largest honest one is an offer with 25 tiles, about 120 KiB without compression.
+const LARGEST_MESSAGE: usize = 512 << 10;
+
+/// Sockets without a valid seat, from one address and in all. They live 15 seconds at most.
+const UNSEATED_PER_ADDRESS: usize = 64;
+const UNSEATED: usize = 2_048;
+
+/// WebSocket pings hold network address translations open, and find sockets whose client is gone.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Nothing heard for three pings: the client is gone.
+const SILENCE: Duration = Duration::from_secs(65);
+
+/// One write may take this long before the socket counts as dead.
+const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the closing handshake may take.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts the sockets that have no seat, so that nobody can fill the house with them.
+#[derive(Debug, Default)]
+pub struct Unseated(Mutex<HashMap<IpAddr, usize>>);
+
+impl Unseated {
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<UnseatedGuard> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = counts.values().sum();
+        let count = counts.entry(address).or_default();
+        if *count >= UNSEATED_PER_ADDRESS || total >= UNSEATED {
+            if *count == 0 {
+                counts.remove(&address);
+            }
+            return None;
+        }
+        *count += 1;
+        Some(UnseatedGuard { all: Arc::clone(self), address })
+    }
+}
+
+struct UnseatedGuard {
+    all: Arc<Unseated>,
+    address: IpAddr,
+}
+
+impl Drop for UnseatedGuard {
+    fn drop(&mut self) {
+        let mut counts = self.all.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Why a socket gets no seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unwelcome {
+    /// No token, a forged one, one of another meeting, or of a deleted attendee.
+    Attendee,
+    /// The meeting has ended or never was.
+    Meeting,
+    /// The store cannot say just now, or the service is shutting down.
+    TryAgain,
+}
+
+/// Answers the upgrade of `/control/<meeting>`.
+pub async fn upgrade(
+    State(app): State<Arc<App>>,
+    Path(meeting): Path<String>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let close_on_error = query.is_some_and(|query| query.split('&').any(|pair| pair == CLOSE_ON_ERROR));
+    let claims = join_token(&headers).and_then(|token| app.tokens.verify(token).ok());
+    let claims = claims.filter(|claims| meeting.parse() == Ok(claims.meeting));
+    let unseated = match claims {
+        Some(_) => None,
+        None => match app.unseated.enter(from.ip()) {
+            Some(guard) => Some(guard),
+            None => return (StatusCode::TOO_MANY_REQUESTS, "too many sockets without a join token").into_response(),
+        },
+    };
+    upgrade
+        .protocols([SUBPROTOCOL])
+        .max_message_size(LARGEST_MESSAGE)
+        .max_frame_size(LARGEST_MESSAGE)
+        .on_upgrade(move |socket| async move {
+            let _counted = unseated;
+            serve(&app, socket, claims, close_on_error).await;
+        })
+}
+
+/// The join token among the offered subprotocols: the one that is not the session's name.
+fn join_token(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .find(|protocol| *protocol != SUBPROTOCOL)
+}
+
+async fn serve(app: &App, socket: WebSocket, claims: Option<Claims>, close_on_error: bool) {
+    let Some(claims) = claims else {
+        return refuse(socket, Unwelcome::Attendee, close_on_error).await;
+    };
+    let who = match admit(app, &claims).await {
+        Ok(who) => who,
+        Err(unwelcome) => return refuse(socket, unwelcome, close_on_error).await,
+    };
+    let (sender, outgoing) = mpsc::channel(SOCKET_QUEUE);
+    let seat = match app.live.attach(claims.meeting, who, close_on_error, sender) {
+        Ok(seat) => seat,
+        Err(NoSeat::Draining | NoSeat::Busy) => {
+            return refuse(socket, Unwelcome::TryAgain, close_on_error).await;
+        }
+    };
+    // The attendee may have been deleted between the look and the seat: then its live meeting was told too early.
+    match admit(app, &claims).await {
+        Err(Unwelcome::Attendee) => app.live.remove_attendee(claims.meeting, claims.attendee).await,
+        Err(Unwelcome::Meeting) => app.live.end(claims.meeting).await,
+        Ok(_) | Err(Unwelcome::TryAgain) => {}
+    }
+    tracing::debug!(meeting = %claims.meeting, attendee = %claims.attendee, session = %seat.session(), "seated");
+    observe::signaling_sessions(1.0);
+    converse(socket, seat, outgoing).await;
+    observe::signaling_sessions(-1.0);
+}
+
+async fn admit(app: &App, claims: &Claims) -> Result<Attending, Unwelcome> {
+    match app.store.admit(claims.meeting, claims.attendee, claims.generation).await {
+        Ok(admitted) => Ok(Attending {
+            attendee: claims.attendee,
+            external_user_id: admitted.external_user_id,
+            content: claims.content,
+        }),
+        Err(NotAdmitted::MeetingGone) => Err(Unwelcome::Meeting),
+        Err(NotAdmitted::AttendeeGone) => Err(Unwelcome::Attendee),
+        Err(NotAdmitted::Unavailable(error)) => {
+            tracing::error!(%error, "the store cannot admit attendees");
+            Err(Unwelcome::TryAgain)
+        }
+    }
+}
+
+/// Keeps a socket without a seat until it has heard why.
+async fn refuse(mut socket: WebSocket, unwelcome: Unwelcome, close_on_error: bool) {
+    let refusal = match unwelcome {
+        Unwelcome::Attendee => Refusal::AttendeeUnavailable,
+        Unwelcome::Meeting => Refusal::MeetingEnded,
+        Unwelcome::TryAgain => return close(socket, codes::DRAINING, "try again").await,
+    };
+    let mut refused = RefusedSession::new(refusal, close_on_error, Instant::now());
+    loop {
+        while let Some(output) = refused.poll_output() {
+            match output {
+                RefusalOutput::Send(bytes) => {
+                    if !write(&mut socket, Message::Binary(bytes)).await {
+                        return;
+                    }
+                }
+                RefusalOutput::Close { code, reason } => return close(socket, code, reason).await,
+            }
+        }
+        tokio::select! {
+            message = socket.recv() => match message {
+                Some(Ok(Message::Binary(bytes))) => match frame::decode(&bytes) {
+                    Ok(frame) => refused.handle_frame(frame, wall_ms(), Instant::now()),
+                    Err(_) => refused.handle_garbage(Instant::now()),
+                },
+                Some(Ok(Message::Text(_))) => refused.handle_garbage(Instant::now()),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_))) => {}
+                Some(Err(_)) | None => return,
+            },
+            () = until(refused.poll_timeout()) => refused.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+/// Carries messages both ways until either side has had enough.
+async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receiver<ToSocket>) {
+    let mut ping = tokio::time::interval(PING_EVERY);
+    let mut heard = Instant::now();
+    let end = loop {
+        tokio::select! {
+            message = outgoing.recv() => match message {
+                Some(ToSocket::Message(bytes)) => {
+                    if !write(&mut socket, Message::Binary(bytes)).await {
+                        break None;
+                    }
+                }
+                Some(ToSocket::Close { code, reason }) => break Some((code, reason)),
+                // The meeting gave up on us: too slow.
+                None => break Some((codes::OVERRUN, "too slow")),
+            },
+            message = socket.recv() => {
+                heard = Instant::now();
+                let told = match message {
+                    Some(Ok(Message::Binary(bytes))) => match frame::decode(&bytes) {
+                        Ok(frame) => seat.frame(frame).await,
+                        Err(error) => {
+                            tracing::debug!(session = %seat.session(), %error, "not a frame");
+                            seat.garbage().await
+                        }
+                    },
+                    Some(Ok(Message::Text(_))) => seat.garbage().await,
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                    // tungstenite answers the close itself while it is read to its end.
+                    Some(Ok(Message::Close(_))) => Ok(()),
+                    Some(Err(_)) | None => break None,
+                };
+                if told.is_err() {
+                    break Some((codes::DRAINING, "meeting gone"));
+                }
+            }
+            _ = ping.tick() => {
+                if heard.elapsed() > SILENCE || !write(&mut socket, Message::Ping(Default::default())).await {
+                    break None;
+                }
+            }
+        }
+    };
+    drop(outgoing);
+    seat.closed().await;
+    if let Some((code, reason)) = end {
+        close(socket, code, reason).await;
+    }
+}
+
+async fn write(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(tokio::time::timeout(WRITE_PATIENCE, socket.send(message)).await, Ok(Ok(())))
+}
+
+/// Sends the close frame and reads until the client has answered it, or for a while.
+async fn close(mut socket: WebSocket, code: u16, reason: &'static str) {
+    let frame = CloseFrame { code, reason: reason.into() };
+    if !write(&mut socket, Message::Close(Some(frame))).await {
+        return;
+    }
+    let answered = async { while let Some(Ok(_)) = socket.recv().await {} };
+    // A client that does not answer is cut off: that is what the time-out is for.
+    let _ = tokio::time::timeout(CLOSE_PATIENCE, answered).await;
+}

@@ -1,0 +1,146 @@
+//! What is seen from outside: logs and metrics. The packet path uses neither; see [`media`] for its snapshots.
+
+pub mod media;
+
+use std::io;
+use std::time::Duration;
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Seconds, for API calls: a call is a transaction, so from half a millisecond to the patience of a client.
+const CALL_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+/// Seconds, for what happens inside one 20 ms tick: 50 us up to five ticks.
+const TICK_BUCKETS: [f64; 11] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1];
+/// Encodes of one meeting in one tick: talkers + 1.
+const ENCODE_BUCKETS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0];
+
+const API_CALLS: &str = "campanile_api_calls_total";
+const API_SECONDS: &str = "campanile_api_call_seconds";
+const CLIENT_EVENTS: &str = "campanile_client_event_requests_total";
+const CONNECTIONS: &str = "campanile_http_connections";
+const CONNECTIONS_REFUSED: &str = "campanile_http_connections_refused_total";
+const FOREIGN_REQUESTS: &str = "campanile_http_foreign_requests_total";
+const PANICS: &str = "campanile_http_panics_total";
+const UNSERVED: &str = "campanile_unserved_requests_total";
+const BUILD: &str = "campanile_build_info";
+
+/// Sends log lines to standard error. Standard output is for the printed block of `dev`.
+pub fn start_logs(config: &LogConfig) {
+    // The filter was parsed when the settings were checked.
+    let filter = EnvFilter::try_new(&config.level).unwrap_or_default();
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.format {
+        LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
+        LogFormat::Json => logs.json().flatten_event(true).init(),
+    }
+}
+
+/// A recorder with our buckets, not yet installed.
+pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full(API_SECONDS.to_owned()), &CALL_BUCKETS)?
+        .set_buckets_for_metric(
+            Matcher::Full("campanile_mixer_encodes_per_tick".to_owned()),
+            &ENCODE_BUCKETS,
+        )?
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &TICK_BUCKETS)?;
+    Ok(builder.build_recorder())
+}
+
+/// Installs the process's recorder and describes every metric. The handle renders `/metrics`.
+pub fn start_metrics() -> Result<PrometheusHandle, anyhow::Error> {
+    let recorder = recorder()?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|_| anyhow::anyhow!("metrics were started twice"))?;
+    describe();
+    media::describe();
+    gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(handle)
+}
+
+fn describe() {
+    describe_counter!(API_CALLS, "Calls of the AWS API, by operation and HTTP status");
+    describe_histogram!(
+        API_SECONDS,
+        Unit::Seconds,
+        "From the head of a call read to its answer made, by operation"
+    );
+    describe_counter!(
+        CLIENT_EVENTS,
+        "Requests to EventIngestionUrl. Their events are counted here and discarded"
+    );
+    describe_gauge!(CONNECTIONS, "Open TCP connections, WebSockets included");
+    describe_counter!(CONNECTIONS_REFUSED, "Connections answered 503 because http.max_connections were open");
+    describe_counter!(FOREIGN_REQUESTS, "Requests refused because of their Host or Origin header, by header");
+    describe_counter!(PANICS, "Requests that ended in a panic and were answered 500");
+    describe_counter!(UNSERVED, "Requests for services that are not built yet, by service");
+    describe_gauge!(BUILD, "Always 1; the label says which version runs");
+}
+
+/// One call of the API has been answered.
+pub fn api_call(operation: &'static str, status: u16, took: Duration) {
+    counter!(API_CALLS, "operation" => operation, "status" => status.to_string()).increment(1);
+    histogram!(API_SECONDS, "operation" => operation).record(took.as_secs_f64());
+}
+
+/// A client delivered events.
+pub fn client_events() {
+    counter!(CLIENT_EVENTS).increment(1);
+}
+
+/// A connection was accepted (+1) or is gone (-1).
+pub fn connections(change: f64) {
+    gauge!(CONNECTIONS).increment(change);
+}
+
+/// A connection found no place.
+pub fn connection_refused() {
+    counter!(CONNECTIONS_REFUSED).increment(1);
+}
+
+/// A request with a Host or Origin that is not ours.
+pub fn foreign_request(header: &'static str) {
+    counter!(FOREIGN_REQUESTS, "header" => header).increment(1);
+}
+
+/// A handler panicked.
+pub fn panicked() {
+    counter!(PANICS).increment(1);
+}
+
+/// Somebody asked for a service that is not built yet.
+pub fn unserved(service: &'static str) {
+    counter!(UNSERVED, "service" => service).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_rendered_with_help_and_buckets() {
+        let recorder = recorder().unwrap();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            api_call("CreateMeeting", 201, Duration::from_millis(2));
+        });
+        let text = handle.render();
+        assert!(text.contains("# HELP campanile_api_calls_total "), "{text}");
+        assert!(
+            text.contains(r#"campanile_api_calls_total{operation="CreateMeeting",status="201"} 1"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"campanile_api_call_seconds_bucket{operation="CreateMeeting",le="0.0025"} 1"#),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,126 @@
+//! Metrics of signaling and media. Workers keep plain counters; what is here publishes their snapshots once a second.
+
+use std::time::Duration;
+
+use campanile_signaling::Fact;
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+/// Says what each metric means; called once, after the recorder is installed.
+pub fn describe() {
+    describe_gauge!("campanile_live_meetings", "Meetings with at least one session");
+    describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
+    describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
+    describe_counter!("campanile_slow_sockets_total", "Sockets closed because they did not keep up");
+    describe_counter!(
+        "campanile_live_meeting_overflow_total",
+        "Media facts dropped because a live meeting was busy"
+    );
+    describe_counter!(
+        "campanile_mixer_overflow_total",
+        "Audio packets or mixes dropped because a queue was full"
+    );
+    describe_counter!("campanile_mixer_stalls_total", "Times the mixer was held up too long to make good");
+    describe_counter!("campanile_media_packets_total", "Datagrams of the media workers, by direction");
+    describe_counter!("campanile_media_bytes_total", Unit::Bytes, "Their bytes");
+    describe_counter!("campanile_media_dropped_total", "Datagrams dropped, by cause");
+    describe_counter!("campanile_rtp_packets_total", "Audio and video packets, by kind and direction");
+    describe_counter!("campanile_keyframe_requests_total", "From subscribers (in) and to publishers (out)");
+    describe_counter!("campanile_media_panics_total", "Faults that ended one media session each");
+    describe_counter!("campanile_media_sessions_lost_total", "Media sessions that timed out or failed");
+    describe_gauge!("campanile_media_sessions", "Media sessions alive");
+    describe_gauge!("campanile_video_subscriptions", "Video tracks being forwarded");
+    describe_histogram!("campanile_mixer_encodes_per_tick", "Opus encodes of one meeting in one 20 ms tick");
+    describe_histogram!("campanile_mixer_tick_seconds", Unit::Seconds, "Time one tick of all mixes took");
+    describe_histogram!(
+        "campanile_media_forward_seconds",
+        Unit::Seconds,
+        "From a batch of datagrams read to all that it caused sent"
+    );
+}
+
+/// A live meeting began (+1) or ended (-1).
+pub fn live_meetings(change: f64) {
+    gauge!("campanile_live_meetings").increment(change);
+}
+
+/// A signaling session began (+1) or ended (-1).
+pub fn signaling_sessions(change: f64) {
+    gauge!("campanile_signaling_sessions").increment(change);
+}
+
+pub fn slow_socket() {
+    counter!("campanile_slow_sockets_total").increment(1);
+}
+
+pub fn meeting_overflow() {
+    counter!("campanile_live_meeting_overflow_total").increment(1);
+}
+
+pub fn mixer_overflow() {
+    counter!("campanile_mixer_overflow_total").increment(1);
+}
+
+pub fn mixer_stalled() {
+    counter!("campanile_mixer_stalls_total").increment(1);
+}
+
+/// One tick of one meeting's mix.
+pub fn mix_tick(counters: &campanile_mixer::Counters) {
+    histogram!("campanile_mixer_encodes_per_tick").record(f64::from(counters.encodes_last_tick));
+}
+
+/// One tick of all mixes.
+pub fn mixer_tick(took: Duration) {
+    histogram!("campanile_mixer_tick_seconds").record(took.as_secs_f64());
+}
+
+/// What a live meeting saw.
+pub fn fact(fact: &Fact) {
+    let kind = match fact {
+        Fact::Joined(_) => "joined",
+        Fact::Left(_) => "left",
+        Fact::Dropped(_) => "dropped",
+        Fact::VideoStarted(_) => "video-started",
+        Fact::VideoStopped(_) => "video-stopped",
+    };
+    counter!("campanile_attendee_facts_total", "kind" => kind).increment(1);
+}
+
+/// A worker's counters, the datagrams that its socket refused, and the forward delays since the last call.
+pub fn publish_worker(worker: &campanile_media::Counters, refused: u64, delays: &[f64]) {
+    for (direction, packets, bytes) in
+        [("in", worker.datagrams_in, worker.bytes_in), ("out", worker.datagrams_out, worker.bytes_out)]
+    {
+        counter!("campanile_media_packets_total", "direction" => direction).absolute(packets);
+        counter!("campanile_media_bytes_total", "direction" => direction).absolute(bytes);
+    }
+    for (cause, packets) in [
+        ("garbage", worker.dropped_garbage),
+        ("unknown-path", worker.dropped_unknown_path),
+        ("stun", worker.dropped_stun),
+        ("paths-full", worker.dropped_paths_full),
+        ("session", worker.dropped_session),
+        ("socket-full", refused),
+    ] {
+        counter!("campanile_media_dropped_total", "cause" => cause).absolute(packets);
+    }
+    for (kind, direction, packets) in [
+        ("audio", "in", worker.audio_in),
+        ("audio", "out", worker.audio_out),
+        ("video", "in", worker.video_in),
+        ("video", "out", worker.video_out),
+    ] {
+        counter!("campanile_rtp_packets_total", "kind" => kind, "direction" => direction).absolute(packets);
+    }
+    for (direction, requests) in [("in", worker.keyframe_requests_in), ("out", worker.keyframe_requests_out)]
+    {
+        counter!("campanile_keyframe_requests_total", "direction" => direction).absolute(requests);
+    }
+    counter!("campanile_media_panics_total").absolute(worker.panics);
+    counter!("campanile_media_sessions_lost_total").absolute(worker.lost);
+    gauge!("campanile_media_sessions").set(worker.sessions as f64);
+    gauge!("campanile_video_subscriptions").set(worker.subscriptions as f64);
+    for delay in delays {
+        histogram!("campanile_media_forward_seconds").record(*delay);
+    }
+}
