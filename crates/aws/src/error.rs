@@ -237,3 +237,174 @@ pub(crate) fn cause_of(refusal: &Refusal) -> Cause {
         Refusal::OutOfIds => Cause::ServiceFailure,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use Namespace::{Chime, ChimeSdkMeetings};
+    use campanile_control::{Rule, Violation};
+
+    use super::*;
+    use crate::route::Operation;
+    use crate::sigv4::Malformed;
+
+    const ALL: [Cause; 18] = [
+        Cause::BadRequest,
+        Cause::Conflict,
+        Cause::Forbidden,
+        Cause::NotFound,
+        Cause::LimitExceeded,
+        Cause::Throttled,
+        Cause::Unauthorized,
+        Cause::Unprocessable,
+        Cause::ServiceUnavailable,
+        Cause::ServiceFailure,
+        Cause::UnknownOperation,
+        Cause::Serialization,
+        Cause::TooLarge,
+        Cause::MissingAuthentication,
+        Cause::IncompleteSignature,
+        Cause::UnknownAccessKey,
+        Cause::InvalidSignature,
+        Cause::AccessDenied,
+    ];
+
+    #[test]
+    fn the_table() {
+        let line = |cause: Cause| {
+            let name = |namespace| format!("{}/{}", cause.class(namespace), cause.code(namespace));
+            let (old, new) = (name(Chime), name(ChimeSdkMeetings));
+            let names = if old == new { old } else { format!("{old} | {new}") };
+            format!("{} {names}\n", cause.status().as_u16())
+        };
+        insta::assert_snapshot!(ALL.map(line).concat(), @r#"
+        400 BadRequestException/BadRequest
+        409 ConflictException/Conflict
+        403 ForbiddenException/Forbidden
+        404 NotFoundException/NotFound
+        400 ResourceLimitExceededException/ResourceLimitExceeded | LimitExceededException/LimitExceeded
+        429 ThrottledClientException/Throttled | ThrottlingException/Throttling
+        401 UnauthorizedClientException/Unauthorized | UnauthorizedException/Unauthorized
+        422 UnprocessableEntityException/Unprocessable
+        503 ServiceUnavailableException/ServiceUnavailable
+        500 ServiceFailureException/ServiceFailure
+        404 UnknownOperationException/UnknownOperation
+        400 SerializationException/Serialization
+        413 RequestEntityTooLargeException/RequestEntityTooLarge
+        403 MissingAuthenticationTokenException/MissingAuthenticationToken
+        400 IncompleteSignatureException/IncompleteSignature
+        403 UnrecognizedClientException/UnrecognizedClient
+        403 InvalidSignatureException/InvalidSignature
+        403 AccessDeniedException/AccessDenied
+        "#);
+    }
+
+    fn refused(fault: impl Into<Fault>) -> (u16, &'static str) {
+        let fault = fault.into();
+        (fault.cause.status().as_u16(), fault.cause.class(ChimeSdkMeetings))
+    }
+
+    #[test]
+    fn causes_find_their_row() {
+        let id = "2f1c9a1e-0000-4000-8000-0123456789ab";
+        let violation = || Violation::missing("x");
+        let signed = || ("a".to_owned(), "b".to_owned(), "c".to_owned());
+        let (signed_at, bound, now) = signed();
+        let expired = AuthRefusal::Expired { signed: signed_at, earliest: bound, now, minutes: 15 };
+        let (signed_at, bound, now) = signed();
+        let early = AuthRefusal::NotYet { signed: signed_at, latest: bound, now, minutes: 15 };
+        let path = || ("GET".to_owned(), "/nope".to_owned());
+        let (method, path_text) = path();
+        let unknown = RouteError::UnknownPath { method, path: path_text };
+        let (method, path_text) = path();
+        let operation = RouteError::UnknownOperation { method, path: path_text, operation: "x".into() };
+        let label = RouteError::BadLabel { operation: Operation::GetMeeting, violation: violation() };
+        let not_json = ParseError::NotJson { reason: "x".into() };
+        let wrong = ParseError::WrongType { member: "x".into(), expected: "a string", found: "a number" };
+        let table = [
+            (refused(AuthRefusal::Missing), (403, "MissingAuthenticationTokenException")),
+            (refused(AuthRefusal::Malformed(Malformed::Date)), (400, "IncompleteSignatureException")),
+            (refused(AuthRefusal::UnknownKey), (403, "UnrecognizedClientException")),
+            (refused(AuthRefusal::BadSignature), (403, "InvalidSignatureException")),
+            (refused(AuthRefusal::BodyMismatch), (403, "InvalidSignatureException")),
+            (refused(AuthRefusal::WrongService { service: "s3".into() }), (403, "InvalidSignatureException")),
+            (refused(AuthRefusal::AbsentHeader { name: "x".into() }), (403, "InvalidSignatureException")),
+            (refused(expired), (403, "InvalidSignatureException")),
+            (refused(early), (403, "InvalidSignatureException")),
+            (refused(unknown), (404, "UnknownOperationException")),
+            (refused(operation), (404, "UnknownOperationException")),
+            (refused(RouteError::NotServed(Operation::TagResource)), (404, "UnknownOperationException")),
+            (refused(label), (400, "BadRequestException")),
+            (refused(not_json), (400, "SerializationException")),
+            (refused(wrong), (400, "SerializationException")),
+            (refused(ParseError::Invalid(vec![violation()])), (400, "BadRequestException")),
+            (refused(Refusal::Invalid(vec![violation()])), (400, "BadRequestException")),
+            (refused(Refusal::MeetingNotFound(id.parse().unwrap())), (404, "NotFoundException")),
+            (refused(Refusal::MeetingEnded(id.parse().unwrap())), (404, "NotFoundException")),
+            (refused(Refusal::AttendeeNotFound(id.parse().unwrap())), (404, "NotFoundException")),
+            (refused(Refusal::AttendeeLimit { limit: 250 }), (400, "LimitExceededException")),
+            (refused(Refusal::MeetingLimit { limit: 250 }), (400, "LimitExceededException")),
+            (refused(Refusal::OutOfIds), (500, "ServiceFailureException")),
+            (refused(Fault::too_large(1)), (413, "RequestEntityTooLargeException")),
+        ];
+        for (found, expected) in table {
+            assert_eq!(found, expected);
+        }
+    }
+
+    /// Status, headers and body as they go out.
+    fn show(response: &Response) -> String {
+        let mut text = format!("{}\n", response.status());
+        for (name, value) in response.headers() {
+            text += &format!("{name}: {}\n", value.to_str().unwrap());
+        }
+        text + std::str::from_utf8(response.body()).unwrap()
+    }
+
+    #[test]
+    fn on_the_wire() {
+        let id: campanile_control::MeetingId = "2f1c9a1e-0000-4000-8000-0123456789ab".parse().unwrap();
+        let not_found = Fault::from(Refusal::MeetingNotFound(id));
+        insta::assert_snapshot!(show(&not_found.response(ChimeSdkMeetings, Uuid::from_u128(1))), @r#"
+        404 Not Found
+        x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+        content-type: application/json
+        x-amzn-errortype: NotFoundException
+        {"Code":"NotFound","Message":"Meeting <2f1c9a1e-0000-4000-8000-0123456789ab> not found","RequestId":"00000000-0000-0000-0000-000000000001"}
+        "#);
+        let throttled = Fault::throttled(2);
+        insta::assert_snapshot!(show(&throttled.response(Chime, Uuid::from_u128(1))), @r#"
+        429 Too Many Requests
+        x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+        content-type: application/json
+        x-amzn-errortype: ThrottledClientException
+        retry-after: 2
+        {"Code":"Throttled","Message":"Rate exceeded","RequestId":"00000000-0000-0000-0000-000000000001"}
+        "#);
+        insta::assert_snapshot!(show(&Fault::unavailable(1).response(ChimeSdkMeetings, Uuid::from_u128(1))), @r#"
+        503 Service Unavailable
+        x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+        content-type: application/json
+        x-amzn-errortype: ServiceUnavailableException
+        retry-after: 1
+        {"Code":"ServiceUnavailable","Message":"The service is currently unavailable. Nothing was done; please try again.","RequestId":"00000000-0000-0000-0000-000000000001"}
+        "#);
+        let served = Fault::from(RouteError::NotServed(Operation::StartMeetingTranscription));
+        insta::assert_snapshot!(show(&served.response(Chime, Uuid::from_u128(1))), @r#"
+        404 Not Found
+        x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+        content-type: application/json
+        x-amzn-errortype: UnknownOperationException
+        {"Code":"UnknownOperation","Message":"StartMeetingTranscription is not served yet by this version of the server.","RequestId":"00000000-0000-0000-0000-000000000001"}
+        "#);
+        let invalid = Violation::of_value("maxResults", "abc", Rule::WholeNumber);
+        let invalid =
+            Fault::from(ParseError::Invalid(vec![invalid, Violation::missing("clientRequestToken")]));
+        insta::assert_snapshot!(show(&invalid.response(Chime, Uuid::from_u128(1))), @r#"
+        400 Bad Request
+        x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+        content-type: application/json
+        x-amzn-errortype: BadRequestException
+        {"Code":"BadRequest","Message":"2 validation errors detected: Value 'abc' at 'maxResults' failed to satisfy constraint: Member must be a whole number; Value at 'clientRequestToken' failed to satisfy constraint: Member must not be null","RequestId":"00000000-0000-0000-0000-000000000001"}
+        "#);
+    }
+}

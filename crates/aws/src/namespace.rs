@@ -29,8 +29,8 @@ pub struct Signs<'a> {
 pub fn told(signs: &Signs<'_>) -> Option<Namespace> {
     signs.explicit.or_else(|| from_user_agent(signs.headers)).or_else(|| {
         let route = signs.route?;
-        from_members(route.call, signs.document?)
-            .or_else(|| (route.console || route.call == Call::ListMeetings).then_some(Namespace::Chime))
+        let members = signs.document.and_then(|document| from_members(route.call, document));
+        members.or_else(|| (route.console || route.call == Call::ListMeetings).then_some(Namespace::Chime))
     })
 }
 

@@ -109,9 +109,6 @@ fn one_byte_of_a_signed_header_changed() {
         for name in signed_headers(&request) {
             let value = request.headers[name.as_str()].to_str().unwrap().to_owned();
             for at in 0..value.len() {
-                if value.as_bytes()[at] == b' ' {
-                    continue; // Would become an exclamation mark; fine, but blanks are folded elsewhere.
-                }
                 let mut changed = request.clone();
                 let header: HeaderName = name.parse().unwrap();
                 changed.headers.insert(header, HeaderValue::from_str(&bent(&value, at)).unwrap());

@@ -84,27 +84,32 @@ impl<'a> Node<'a> {
         Ok(members.map(|members| Node { members, path: self.path_of(name) }))
     }
 
-    pub(super) fn structures(&self, name: &str) -> Result<Option<Vec<Node<'a>>>, ParseError> {
+    /// The first `most` items of a list; those behind are not looked at.
+    pub(super) fn structures(&self, name: &str, most: usize) -> Result<Option<Vec<Node<'a>>>, ParseError> {
         let as_node = |path: String, value: &'a Value| match value.as_object() {
             Some(members) => Ok(Node { members, path }),
             None => Err(wrong_type(path, "an object", value)),
         };
-        self.items(name, as_node)
+        self.items(name, most, as_node)
     }
 
-    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>, ParseError> {
-        self.items(name, |path, value| value.as_str().ok_or_else(|| wrong_type(path, "a string", value)))
+    /// As [`Node::structures`].
+    pub(super) fn texts(&self, name: &str, most: usize) -> Result<Option<Vec<&'a str>>, ParseError> {
+        self.items(name, most, |path, value| {
+            value.as_str().ok_or_else(|| wrong_type(path, "a string", value))
+        })
     }
 
     fn items<T>(
         &self,
         name: &str,
+        most: usize,
         read: impl Fn(String, &'a Value) -> Result<T, ParseError>,
     ) -> Result<Option<Vec<T>>, ParseError> {
         let Some(items) = self.typed(name, "an array", Value::as_array)? else { return Ok(None) };
         let path = self.path_of(name);
         // AWS counts the places of a list from one.
-        let numbered = items.iter().zip(1_u64..);
+        let numbered = items.iter().take(most).zip(1_u64..);
         numbered
             .map(|(item, place)| read(format!("{path}.{place}.member"), item))
             .collect::<Result<_, _>>()

@@ -21,8 +21,10 @@ use crate::route::{Call, Query, Route};
 /// A batch is refused whole above this many items, so no more of a hostile list is read: control's `BATCH_MOST`
 /// and one more, to be counted.
 const ITEMS_READ: usize = campanile_control::BATCH_MOST + 1;
-/// More tags than any resource may have. Items beyond are not looked at: the length alone is refused then.
-const TAGS_READ: usize = 64;
+/// More tags than any resource may have: the length is refused then, and what is behind is not looked at.
+const TAGS_READ: usize = 51;
+/// More tenants than a meeting may have, as with the tags.
+const TENANTS_READ: usize = 6;
 
 /// Why a request is no command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -112,7 +114,7 @@ fn create_meeting(body: &Node<'_>, namespace: Namespace) -> Result<CreateMeeting
     let notifications = notifications(body, &mut faults)?;
     let features = features(body, &mut faults)?;
     let primary_meeting_id = faults.optional(body.text("PrimaryMeetingId")?, PrimaryMeetingId::parse);
-    let tenant_ids = body.texts("TenantIds")?.map(TenantId::parse_list);
+    let tenant_ids = body.texts("TenantIds", TENANTS_READ)?.map(TenantId::parse_list);
     let tenant_ids = tenant_ids.and_then(|parsed| faults.keep_all(parsed)).unwrap_or_default();
     let network_type = faults.optional(body.text("MediaPlacementNetworkType")?, NetworkType::parse);
     let tags = tags(body, TagsOf::Meeting, namespace, &mut faults)?;
@@ -202,15 +204,15 @@ fn attendee(node: &Node<'_>, namespace: Namespace) -> Result<Result<NewAttendee,
 }
 
 fn batch(body: &Node<'_>, namespace: Namespace) -> Result<Vec<Result<NewAttendee, BadItem>>, ParseError> {
-    let items = body.structures("Attendees")?;
+    let items = body.structures("Attendees", ITEMS_READ)?;
     let items = items.ok_or_else(|| ParseError::Invalid(vec![Violation::missing("attendees")]))?;
-    items.iter().take(ITEMS_READ).map(|item| attendee(item, namespace)).collect()
+    items.iter().map(|item| attendee(item, namespace)).collect()
 }
 
 fn tags(node: &Node<'_>, of: TagsOf, namespace: Namespace, faults: &mut Faults) -> Result<Tags, ParseError> {
-    let Some(items) = node.structures("Tags")? else { return Ok(Tags::default()) };
+    let Some(items) = node.structures("Tags", TAGS_READ)? else { return Ok(Tags::default()) };
     let mut given = Vec::new();
-    for (item, place) in items.iter().zip(1_u64..).take(TAGS_READ) {
+    for (item, place) in items.iter().zip(1_u64..) {
         let (key, value) = (item.text("Key")?, item.text("Value")?);
         let path = format!("tags.{place}.member");
         let key = faults.keep(key.ok_or_else(|| Violation::missing("key").at(&path)));
@@ -218,7 +220,7 @@ fn tags(node: &Node<'_>, of: TagsOf, namespace: Namespace, faults: &mut Faults) 
         given.extend(key.zip(value));
     }
     // Half a tag is already told of; the places of the others would be wrong without it.
-    let complete = given.len() == items.len().min(TAGS_READ);
+    let complete = given.len() == items.len();
     let parsed = complete.then(|| Tags::parse(given, of, namespace));
     Ok(parsed.and_then(|parsed| faults.keep_all(parsed)).unwrap_or_default())
 }

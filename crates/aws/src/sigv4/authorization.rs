@@ -3,11 +3,11 @@
 use std::fmt;
 
 /// The only signing algorithm that Chime's SDKs use.
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// Last part of every credential scope.
-const TERMINATOR: &str = "aws4_request";
+pub(super) const TERMINATOR: &str = "aws4_request";
 /// A SHA-256 in bytes.
-pub(crate) const DIGEST: usize = 32;
+pub(super) const DIGEST: usize = 32;
 /// No client signs more than ten headers; what is beyond this bound is refused before any work.
 const MAX_SIGNED_HEADERS: usize = 64;
 
@@ -51,7 +51,7 @@ pub struct Authorization<'a> {
     pub service: &'a str,
     /// Lower-case names, in ascending order, each once; `host` is among them.
     pub signed_headers: Vec<&'a str>,
-    pub(crate) signature: [u8; DIGEST],
+    pub(super) signature: [u8; DIGEST],
 }
 
 /// Leaves the signature out: with the other parts it lets a reader of a log replay the request.
@@ -102,20 +102,10 @@ impl<'a> Authorization<'a> {
     }
 
     /// `<date>/<region>/<service>/aws4_request`, as it is signed.
-    pub(crate) fn scope(&self) -> String {
+    pub(super) fn scope(&self) -> String {
         let Self { scope_date, region, service, .. } = self;
         format!("{scope_date}/{region}/{service}/{TERMINATOR}")
     }
-}
-
-/// The terminator as key derivation wants it.
-pub(crate) fn terminator() -> &'static str {
-    TERMINATOR
-}
-
-/// The algorithm as the string to sign wants it.
-pub(crate) fn algorithm() -> &'static str {
-    ALGORITHM
 }
 
 struct Credential<'a> {

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use super::Request;
-use super::authorization::{Authorization, DIGEST, algorithm};
+use super::authorization::{ALGORITHM, Authorization, DIGEST};
 use crate::uri;
 
 /// SHA-256 of some bytes.
@@ -42,7 +42,7 @@ pub(super) fn request<'a>(
 /// What is signed with the derived key.
 pub(super) fn string_to_sign(authorization: &Authorization<'_>, date: &str, canonical: &[u8]) -> String {
     let hash = data_encoding::HEXLOWER.encode(&sha256(canonical));
-    format!("{}\n{date}\n{}\n{hash}", algorithm(), authorization.scope())
+    format!("{ALGORITHM}\n{date}\n{}\n{hash}", authorization.scope())
 }
 
 /// The wire path with empty segments folded and each segment coded **again** (`%2F` becomes `%252F`). A slash at

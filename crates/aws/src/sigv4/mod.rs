@@ -1,7 +1,8 @@
 //! Verification of AWS Signature Version 4 in its header form, as Chime's SDKs present it.
 //!
 //! Any region is accepted (clients with an endpoint override sign the region they are set to), the service must be
-//! `chime`, which both namespaces sign. The query form (presigned URLs) counts as no credentials at all.
+//! `chime`, which both namespaces sign. The query form (presigned URLs) counts as no credentials at all, and a session
+//! token beside the signature is not looked at: there are none here.
 
 mod authorization;
 mod canonical;
@@ -15,7 +16,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 pub use authorization::{Authorization, Malformed};
-use authorization::{DIGEST, terminator};
+use authorization::{DIGEST, TERMINATOR};
 
 /// How far a client's clock may be from ours, either way: AWS's common-errors page, RequestExpired.
 pub const SKEW: SignedDuration = SignedDuration::from_mins(15);
@@ -125,7 +126,7 @@ pub fn verify(
     match (known, genuine) {
         (false, _) => Err(AuthRefusal::UnknownKey),
         (true, false) => Err(AuthRefusal::BadSignature),
-        // Only now: before, it would tell strangers nothing, but the better answer is about the signature.
+        // After the signature: with a wrong secret that is the answer which helps.
         (true, true) if payload != body_hash.as_bytes() => Err(AuthRefusal::BodyMismatch),
         (true, true) => Ok(Verified {
             access_key_id: authorization.access_key_id.to_owned(),
@@ -223,7 +224,7 @@ fn sign(secret: &Secret, authorization: &Authorization<'_>, to_sign: &str) -> Op
     let key = hmac(format!("AWS4{}", secret.0).as_bytes(), authorization.scope_date)?;
     let key = hmac(&key, authorization.region)?;
     let key = hmac(&key, authorization.service)?;
-    let key = hmac(&key, terminator())?;
+    let key = hmac(&key, TERMINATOR)?;
     hmac(&key, to_sign)
 }
 
