@@ -1,0 +1,44 @@
+// A back end as an application would have it: the AWS SDK for JavaScript, pointed at the service.
+import {
+  ChimeSDKMeetingsClient,
+  CreateAttendeeCommand,
+  CreateMeetingCommand,
+  DeleteAttendeeCommand,
+  DeleteMeetingCommand,
+} from '@aws-sdk/client-chime-sdk-meetings';
+import { randomUUID } from 'node:crypto';
+
+export function client(service, options = {}) {
+  return new ChimeSDKMeetingsClient({
+    endpoint: service.endpoint,
+    region: service.ready.region,
+    credentials: { accessKeyId: service.ready.access_key_id, secretAccessKey: service.ready.secret_access_key },
+    ...options,
+  });
+}
+
+export class Control {
+  constructor(service) {
+    this.client = client(service);
+  }
+  async meeting(name = 'meeting', members = {}) {
+    const { Meeting } = await this.client.send(
+      new CreateMeetingCommand({ ClientRequestToken: randomUUID(), MediaRegion: 'us-east-1', ExternalMeetingId: name, ...members }),
+    );
+    return Meeting;
+  }
+  async attendee(meeting, name) {
+    const { Attendee } = await this.client.send(
+      new CreateAttendeeCommand({ MeetingId: meeting.MeetingId, ExternalUserId: name }),
+    );
+    return Attendee;
+  }
+  endMeeting(meeting) {
+    return this.client.send(new DeleteMeetingCommand({ MeetingId: meeting.MeetingId }));
+  }
+  removeAttendee(meeting, attendee) {
+    return this.client.send(
+      new DeleteAttendeeCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId }),
+    );
+  }
+}
