@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { assertCalm, assertMixMinus, closeAll, World } from './support/meeting.mjs';
 import { delay } from './support/wait.mjs';
 
-// An attendee who vanished is held this long in the hope that it comes back; see ARCHITECTURE.md's source, 10 to 15 s.
+// AWS drops an attendee after 10 to 15 s without packets; until then it may reconnect and nobody notices.
 const DROP_WITHIN_MS = 25_000;
 
 describe('endings in Chromium', { concurrency: 1 }, () => {
