@@ -53,6 +53,78 @@ pub enum FrameError {
     Malformed,
 }
 
+macro_rules! payloads {
+    ($($message:ident => $kind:ident $field:ident),* $(,)?) => {
+        $(
+            /// A frame of the type that goes with this payload. Not stamped yet.
+            impl From<$message> for SignalFrame {
+                fn from(payload: $message) -> Self {
+                    Self { r#type: Type::$kind.into(), $field: Some(payload), ..Self::default() }
+                }
+            }
+        )*
+    };
+}
+
+// The client throws when a frame lacks the payload of its type, even an empty one: frames are made from payloads.
+payloads! {
+    Join => Join join,
+    JoinAck => JoinAck join_ack,
+    Subscribe => Subscribe subscribe,
+    SubscribeAck => SubscribeAck subscribe_ack,
+    Index => Index index,
+    Leave => Leave leave,
+    LeaveAck => LeaveAck leave_ack,
+    Bitrates => Bitrates bitrates,
+    AudioControl => AudioControl audio_control,
+    AudioMetadata => AudioMetadata audio_metadata,
+    AudioStreamIdInfo => AudioStreamIdInfo audio_stream_id_info,
+    PingPong => PingPong ping_pong,
+    AudioStatus => AudioStatus audio_status,
+    DataMessages => DataMessage data_message,
+    RemoteVideoUpdate => RemoteVideoUpdate remote_video_update,
+    PrimaryMeetingJoin => PrimaryMeetingJoin primary_meeting_join,
+    PrimaryMeetingJoinAck => PrimaryMeetingJoinAck primary_meeting_join_ack,
+    PrimaryMeetingLeave => PrimaryMeetingLeave primary_meeting_leave,
+    Notification => Notification notification,
+}
+
+impl SignalFrame {
+    /// A PAUSE of these streams or groups.
+    pub fn pause(payload: PauseResume) -> Self {
+        Self { r#type: Type::Pause.into(), pause_resume: Some(payload), ..Self::default() }
+    }
+
+    /// A RESUME of these streams or groups.
+    pub fn resume(payload: PauseResume) -> Self {
+        Self { r#type: Type::Resume.into(), pause_resume: Some(payload), ..Self::default() }
+    }
+
+    /// The same frame, stamped: milliseconds since 1970.
+    pub fn at(self, timestamp_ms: u64) -> Self {
+        Self { timestamp_ms, ..self }
+    }
+
+    /// The same frame with an error riding on it.
+    pub fn with_error(self, status: u32, description: &str) -> Self {
+        let error = SignalError { status: Some(status), description: Some(description.to_owned()) };
+        Self { error: Some(error), ..self }
+    }
+}
+
+/// What to answer to a PING; nothing to anything else.
+pub(crate) fn pong(ping: &PingPong) -> Option<SignalFrame> {
+    let answer = PingPong { r#type: ping_pong::Kind::Pong.into(), ping_id: ping.ping_id };
+    (ping.r#type == i32::from(ping_pong::Kind::Ping)).then(|| answer.into())
+}
+
+/// For a client that does not speak this protocol: a status that ends it, because trying again will not help.
+pub(crate) fn protocol_error() -> SignalFrame {
+    let level = Some(notification::Level::Error.into());
+    let message = Some("too many messages that make no sense here".to_owned());
+    SignalFrame::from(Notification { level, message }).with_error(400, "not this protocol")
+}
+
 /// The message that carries `frame`.
 pub fn encode(frame: &SignalFrame) -> Bytes {
     let mut message = BytesMut::with_capacity(frame.encoded_len().saturating_add(1));
@@ -138,5 +210,110 @@ impl<'a> Fields<'a> {
             }
         }
         Err(FrameError::Malformed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ping() -> SignalFrame {
+        SignalFrame::from(PingPong { r#type: ping_pong::Kind::Ping.into(), ping_id: 7 }).at(1_000)
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_field_numbers() {
+        let message = encode(&ping());
+        assert_eq!(message[..], [5, 0x08, 0xe8, 0x07, 0x10, 19, 0xa2, 0x01, 4, 0x08, 1, 0x10, 7]);
+        assert_eq!(decode(&message), Ok(ping()));
+    }
+
+    #[test]
+    fn an_empty_payload_is_on_the_wire() {
+        let frame = decode(&encode(&SignalFrame::from(LeaveAck {}))).unwrap();
+        assert_eq!((frame.r#type(), frame.leave_ack), (Type::LeaveAck, Some(LeaveAck {})));
+        let payload = JoinAck { turn_credentials: Some(TurnCredentials::default()), ..JoinAck::default() };
+        let frame = decode(&encode(&SignalFrame::from(payload.clone()))).unwrap();
+        assert_eq!(frame.join_ack, Some(payload));
+    }
+
+    #[test]
+    fn either_first_byte_is_read_and_no_other() {
+        let mut message = encode(&ping()).to_vec();
+        message[0] = FRAME_BYTE_NATIVE;
+        assert!(decode(&message).is_ok());
+        message[0] = 0x08;
+        assert_eq!(decode(&message), Err(FrameError::FirstByte(8)));
+        assert_eq!(decode(&[]), Err(FrameError::Empty));
+    }
+
+    #[test]
+    fn frames_of_later_clients_are_frames() {
+        let message = [5, 0x08, 1, 0x10, 99, 0xda, 0x06, 2, 0x08, 1];
+        let frame = decode(&message).unwrap();
+        assert_eq!((frame.r#type, Type::try_from(frame.r#type).is_err()), (99, true));
+    }
+
+    #[test]
+    fn metrics_stay_packed() {
+        let metrics = ClientMetric {
+            global_metrics: vec![Metric { r#type: Some(3), value: Some(0.5) }],
+            ..ClientMetric::default()
+        };
+        let frame = SignalFrame {
+            r#type: Type::ClientMetric.into(),
+            client_metric: Some(metrics.encode_to_vec().into()),
+            ..SignalFrame::default()
+        };
+        let read = decode(&encode(&frame)).unwrap().client_metric.unwrap();
+        assert_eq!(ClientMetric::decode(read), Ok(metrics));
+    }
+
+    /// A frame of `type` whose payload at `field` holds `count` empty messages at the payload's field 1.
+    fn bomb(kind: u8, field: u8, count: usize) -> Vec<u8> {
+        let mut message = vec![FRAME_BYTE, 0x08, 1, 0x10, kind];
+        prost::encoding::encode_key(field.into(), prost::encoding::WireType::LengthDelimited, &mut message);
+        prost::encoding::encode_varint(count as u64 * 2, &mut message);
+        message.extend(std::iter::repeat_n([0x0a, 0x00], count).flatten());
+        message
+    }
+
+    #[test]
+    fn many_empty_messages_are_refused_unread() {
+        let data_message = (22, 23);
+        assert!(decode(&bomb(data_message.0, data_message.1, MAX_FIELDS)).is_ok());
+        assert_eq!(decode(&bomb(data_message.0, data_message.1, 200_000)), Err(FrameError::TooManyFields));
+        let mut split = vec![FRAME_BYTE];
+        split.extend(std::iter::repeat_n([0xba, 0x01, 0x00], 100_000).flatten());
+        assert_eq!(decode(&split), Err(FrameError::TooManyFields));
+        assert_eq!(decode(&vec![5; MAX_FRAME_BYTES + 1]), Err(FrameError::TooLong(MAX_FRAME_BYTES + 1)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+            let mut framed = vec![FRAME_BYTE];
+            framed.extend(&bytes);
+            let _ = decode(&framed);
+        }
+
+        #[test]
+        fn no_broken_frame_panics(at in 0usize..64, to in any::<u8>(), cut in 0usize..64) {
+            let subscribe = Subscribe {
+                duplex: Some(Duplex::Duplex.into()),
+                send_streams: vec![StreamDescriptor { stream_id: Some(2), ..Default::default() }],
+                receive_stream_ids: vec![0, 7],
+                sdp_offer: Some("v=0".to_owned()),
+                ..Subscribe::default()
+            };
+            let mut message = encode(&SignalFrame::from(subscribe)).to_vec();
+            if let Some(byte) = message.get_mut(at) {
+                *byte = to;
+            }
+            message.truncate(message.len().saturating_sub(cut));
+            let _ = decode(&message);
+        }
     }
 }

@@ -15,14 +15,15 @@ pub(crate) struct Bucket {
     rate: Rate,
     /// In billionths, at most `burst` events.
     level: u64,
-    filled: Instant,
+    /// `None`: not used yet, and full.
+    filled: Option<Instant>,
 }
 
 const WHOLE: u64 = 1_000_000_000;
 
 impl Bucket {
-    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
-        Self { rate, level: full(rate), filled: now }
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self { rate, level: full(rate), filled: None }
     }
 
     /// Takes one event, or says that there is none to take.
@@ -44,8 +45,9 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled).min(Duration::from_secs(3600));
-        self.filled = self.filled.max(now);
+        let filled = self.filled.unwrap_or(now);
+        let elapsed = now.saturating_duration_since(filled).min(Duration::from_secs(3600));
+        self.filled = Some(filled.max(now));
         // Nanoseconds times events per second are billionths of an event.
         let nanos = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
         let gained = nanos.saturating_mul(u64::from(self.rate.per_second));
@@ -64,7 +66,7 @@ mod tests {
     #[test]
     fn gives_the_burst_then_the_rate() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(Rate { per_second: 10, burst: 5 }, start);
+        let mut bucket = Bucket::new(Rate { per_second: 10, burst: 5 });
         let taken = |bucket: &mut Bucket, at: Duration| (0..100).filter(|_| bucket.take(start + at)).count();
         assert_eq!(taken(&mut bucket, Duration::ZERO), 5);
         assert_eq!(taken(&mut bucket, Duration::from_millis(99)), 0);
@@ -76,7 +78,7 @@ mod tests {
     #[test]
     fn is_drained_below_half() {
         let start = Instant::now();
-        let mut bucket = Bucket::new(Rate { per_second: 1, burst: 4 }, start);
+        let mut bucket = Bucket::new(Rate { per_second: 1, burst: 4 });
         let drained: Vec<bool> = (0..4)
             .map(|_| {
                 bucket.take(start);

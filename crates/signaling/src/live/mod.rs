@@ -1,66 +1,295 @@
-//! The live state of one meeting.
+//! The live state of one meeting: who is in it, what is sent in it, and what each client must be told.
+//!
+//! * `roster`: who is announced, under which audio stream id, muted or not
+//! * `join`, `ending`: how sessions come and go, and what happens to their seats
+//! * `subscribe`, `index`: offers and answers, stream ids, who may see which video
+//! * `levels`: who speaks; `board`, `data`: data messages
 
 mod api;
+mod board;
+mod clock;
+mod data;
+mod ending;
+mod index;
+mod join;
+mod levels;
+mod outputs;
+mod roster;
+mod session;
+mod subscribe;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use campanile_control::ids::{AttendeeId, MeetingId, SessionId};
+use bytes::Bytes;
+use campanile_control::ids::{MeetingId, SessionId, StreamId};
 
 pub use api::{Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, Output, Track};
+pub use ending::{DROP_GRACE, LEAVE_LINGER};
+pub use session::PRE_JOIN_LIFETIME;
 
-use crate::frame::SignalFrame;
+use crate::close;
+use crate::frame::{self, AudioStatus, PrimaryMeetingJoinAck, SignalFrame, Type, ping_pong};
+use board::Board;
+use clock::Clock;
+use levels::Levels;
+use outputs::Outputs;
+use roster::Place;
+use session::{Phase, Seat, Session};
 
-/// The live state of one meeting: sessions, roster, index, subscriptions, data messages.
+/// Garbage that a session may send in its life. An honest client sends none; one that is newer than we are sends
+/// frames of types we do not know, which do not count.
+const MOST_STRIKES: u32 = 64;
+
+/// "Not implemented", in PRIMARY_MEETING_JOIN_ACK: the client hands it to whoever asked for the promotion.
+const NOT_IMPLEMENTED: u32 = 501;
+
+/// The live state of one meeting. Sans-IO: inputs by `handle_*`, everything to be done by [`poll_output`].
+///
+/// After each input the owner takes outputs until there are none, and calls [`handle_timeout`] no later than
+/// [`poll_timeout`] says. Inputs for sessions that are unknown or gone are ignored, so that nothing breaks when a
+/// close and a frame cross on the way.
+///
+/// [`poll_output`]: Self::poll_output
+/// [`poll_timeout`]: Self::poll_timeout
+/// [`handle_timeout`]: Self::handle_timeout
 #[derive(Debug)]
 pub struct LiveMeeting {
-    _meeting: MeetingId,
-    _limits: LiveLimits,
+    meeting: MeetingId,
+    limits: LiveLimits,
+    sessions: BTreeMap<SessionId, Session>,
+    /// The seats that are taken, or kept for somebody who may come back.
+    places: BTreeMap<Seat, Place>,
+    /// Every stream that is allocated now, and whose it is.
+    streams: BTreeMap<StreamId, SessionId>,
+    /// The last number given to an attendee, a stream and a group: they only rise, and share one start.
+    last_audio_stream: u32,
+    last_stream: u32,
+    last_group: u32,
+    levels: Levels,
+    board: Board,
+    clock: Clock,
+    outputs: Outputs,
+    counters: Counters,
+    /// Something that the INDEX shows has changed.
+    index_stale: bool,
+    ended: bool,
+    draining: bool,
 }
 
 impl LiveMeeting {
-    /// A meeting without anybody.
+    /// A meeting without anybody, whose audio streams, streams and groups are numbered from 1.
     pub fn new(meeting: MeetingId, limits: LiveLimits) -> Self {
-        Self { _meeting: meeting, _limits: limits }
+        Self::numbered_after(meeting, limits, 0)
     }
-    /// A socket is open and its token is valid. JOIN has not been seen yet.
-    pub fn handle_attached(
-        &mut self,
-        _session: SessionId,
-        _who: Attending,
-        _close_on_error: bool,
-        _now: Instant,
-    ) {
+
+    /// The same, numbered from `last + 1`.
+    ///
+    /// Clients remember numbers across a reconnect and rely on their rising. An owner that lost a meeting's state,
+    /// or forgot it while it was empty, should continue above everything it gave out: the number of 20 ms ticks
+    /// since the meeting was created will do, since no meeting needs fifty numbers a second for long.
+    pub fn numbered_after(meeting: MeetingId, limits: LiveLimits, last: u32) -> Self {
+        Self {
+            meeting,
+            limits,
+            sessions: BTreeMap::new(),
+            places: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            last_audio_stream: last,
+            last_stream: last,
+            last_group: last,
+            levels: Levels::default(),
+            board: Board::new(),
+            clock: Clock::default(),
+            outputs: Outputs::default(),
+            counters: Counters::default(),
+            index_stale: false,
+            ended: false,
+            draining: false,
+        }
     }
-    /// The client sent a frame. `wall_ms`: milliseconds since 1970.
-    pub fn handle_frame(&mut self, _session: SessionId, _frame: SignalFrame, _wall_ms: i64, _now: Instant) {}
+
+    /// Which meeting this is.
+    pub fn meeting(&self) -> MeetingId {
+        self.meeting
+    }
+
+    /// The client sent a frame. `wall_ms`: milliseconds since 1970, which stamps what goes out.
+    pub fn handle_frame(&mut self, session: SessionId, frame: SignalFrame, wall_ms: i64, now: Instant) {
+        self.clock.tell(wall_ms, now);
+        if self.admit_message(session, now) {
+            self.dispatch(session, frame, now);
+        }
+        self.settle(now);
+    }
+
     /// The client sent something that is no frame.
-    pub fn handle_garbage(&mut self, _session: SessionId, _now: Instant) {}
-    /// The socket is gone, in whatever way.
-    pub fn handle_closed(&mut self, _session: SessionId, _now: Instant) {}
+    pub fn handle_garbage(&mut self, session: SessionId, now: Instant) {
+        if self.admit_message(session, now) {
+            self.strike(session, now);
+        }
+        self.settle(now);
+    }
+
     /// The media plane reports.
-    pub fn handle_media(&mut self, _fact: MediaFact, _now: Instant) {}
-    /// The meeting was ended.
-    pub fn handle_end(&mut self, _now: Instant) {}
-    /// An attendee was deleted.
-    pub fn handle_attendee_removed(&mut self, _attendee: AttendeeId, _now: Instant) {}
-    /// The server shuts down.
-    pub fn handle_drain(&mut self, _now: Instant) {}
+    pub fn handle_media(&mut self, fact: MediaFact, now: Instant) {
+        match fact {
+            MediaFact::Answered { session, request, sdp, tracks } => {
+                self.answered(session, request, &sdp, tracks, now);
+            }
+            MediaFact::Refused { session, request, reason } => self.refused(session, request, &reason, now),
+            MediaFact::Connected { session } => self.connected(session, now),
+            MediaFact::SourceLive { session, stream } => self.source_live(session, stream),
+            MediaFact::Levels(levels) => self.tell_levels(&levels, now),
+            MediaFact::Lost { session, .. } => {
+                self.close_unclean(session, close::MEDIA_LOST, "media session lost", now);
+            }
+            MediaFact::Codecs { session, decodes } => self.codecs(session, decodes),
+        }
+        self.settle(now);
+    }
+
     /// Time has passed.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_sessions(now);
+        self.expire_places(now);
+        self.settle(now);
+    }
+
     /// When to call [`LiveMeeting::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let sessions = self.sessions.values().filter_map(Session::deadline);
+        let places = self.places.values().filter_map(Place::deadline);
+        sessions.chain(places).min()
     }
+
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.outputs.pop()
     }
+
     /// No session and no pending drop: the owner may forget this meeting.
     pub fn is_empty(&self) -> bool {
-        true
+        self.sessions.is_empty() && self.places.is_empty()
     }
+
     /// What was counted since the beginning.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
+    }
+
+    /// Does what follows from whatever the handler did.
+    fn settle(&mut self, now: Instant) {
+        self.flush_index(now);
+        while let Some(session) = self.outputs.take_overrun() {
+            if self.sessions.contains_key(&session) {
+                self.counters.overruns = self.counters.overruns.saturating_add(1);
+                self.close_unclean(session, close::OVERRUN, "cannot keep up", now);
+                self.flush_index(now);
+            }
+        }
+    }
+
+    /// Whether the session may send one more message. If not, it is closed.
+    fn admit_message(&mut self, id: SessionId, now: Instant) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let admitted = session.frames.take(now);
+        if !admitted {
+            self.flood(id, now);
+        }
+        admitted
+    }
+
+    fn dispatch(&mut self, id: SessionId, frame: SignalFrame, now: Instant) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        // Clients newer than we are may know more types.
+        let Ok(kind) = Type::try_from(frame.r#type) else { return };
+        match (&session.phase, kind) {
+            (_, Type::PingPong) => self.ping(id, frame, now),
+            // Answered in any phase: without the ack the client's `stop()` takes 15 seconds.
+            (_, Type::Leave) => self.leave(id, now),
+            (Phase::Waiting { .. }, Type::Join) => self.join(id, frame.join.unwrap_or_default(), now),
+            (Phase::Waiting { .. }, _) => self.strike(id, now),
+            (Phase::Leaving { .. }, _) => {}
+            (Phase::Joined(_), _) => self.dispatch_joined(id, kind, frame, now),
+        }
+    }
+
+    fn dispatch_joined(&mut self, id: SessionId, kind: Type, frame: SignalFrame, now: Instant) {
+        match kind {
+            Type::Subscribe => self.subscribe(id, frame.subscribe.unwrap_or_default(), now),
+            Type::RemoteVideoUpdate => self.update(id, frame.remote_video_update.unwrap_or_default()),
+            Type::Pause => self.pause(id, frame.pause_resume.unwrap_or_default(), true),
+            Type::Resume => self.pause(id, frame.pause_resume.unwrap_or_default(), false),
+            Type::AudioControl => {
+                if let Some(muted) = frame.audio_control.and_then(|control| control.muted) {
+                    self.set_muted(id, muted, now);
+                }
+            }
+            Type::DataMessage => self.post(id, frame.data_message.unwrap_or_default(), now),
+            Type::PrimaryMeetingJoin => {
+                let ack = SignalFrame::from(PrimaryMeetingJoinAck {});
+                self.send(id, ack.with_error(NOT_IMPLEMENTED, "no replica meetings here"), now);
+            }
+            Type::ClientMetric | Type::MeetingSessionTiming | Type::PrimaryMeetingLeave => {}
+            Type::Join
+            | Type::JoinAck
+            | Type::SubscribeAck
+            | Type::Index
+            | Type::Leave
+            | Type::LeaveAck
+            | Type::Bitrates
+            | Type::AudioMetadata
+            | Type::AudioStreamIdInfo
+            | Type::PingPong
+            | Type::AudioStatus
+            | Type::PrimaryMeetingJoinAck
+            | Type::Notification => self.strike(id, now),
+        }
+    }
+
+    fn ping(&mut self, id: SessionId, frame: SignalFrame, now: Instant) {
+        let Some(ping) = frame.ping_pong else { return self.strike(id, now) };
+        if let Some(pong) = frame::pong(&ping) {
+            self.send(id, pong, now);
+        } else if ping.r#type != i32::from(ping_pong::Kind::Pong) {
+            self.strike(id, now);
+        }
+    }
+
+    /// The session sent something it should not have.
+    fn strike(&mut self, id: SessionId, now: Instant) {
+        self.counters.garbage = self.counters.garbage.saturating_add(1);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.strikes = session.strikes.saturating_add(1);
+        if session.strikes > MOST_STRIKES {
+            self.send(id, frame::protocol_error(), now);
+            self.close_unclean(id, close::PROTOCOL, "not this protocol", now);
+        }
+    }
+
+    /// The session sends too much.
+    fn flood(&mut self, id: SessionId, now: Instant) {
+        self.counters.floods = self.counters.floods.saturating_add(1);
+        self.close_unclean(id, close::TOO_MANY_FRAMES, "too many frames", now);
+    }
+
+    fn send(&mut self, id: SessionId, frame: SignalFrame, now: Instant) {
+        let frame = frame.at(self.clock.stamp(now));
+        self.outputs.send(id, frame::encode(&frame));
+    }
+
+    fn send_status(&mut self, id: SessionId, status: u32, now: Instant) {
+        self.send(id, AudioStatus { audio_status: Some(status) }.into(), now);
+    }
+
+    /// Sends one frame to every session in the meeting that `to` accepts. Encoded once.
+    fn broadcast(&mut self, frame: SignalFrame, now: Instant, to: impl Fn(SessionId, &Session) -> bool) {
+        let message: Bytes = frame::encode(&frame.at(self.clock.stamp(now)));
+        for (id, session) in &self.sessions {
+            if session.joined().is_some() && to(*id, session) {
+                self.outputs.send(*id, message.clone());
+            }
+        }
     }
 }

@@ -1,0 +1,90 @@
+//! DATA_MESSAGE: from one to all others.
+
+use std::time::Instant;
+
+use campanile_control::ids::SessionId;
+
+use super::LiveMeeting;
+use super::board::{self, Author, Verdict};
+use crate::frame::{DataMessage, DataMessages, SignalFrame};
+
+/// Kept messages in one frame of a replay: some 36 KiB at most.
+const REPLAYED_AT_ONCE: usize = 16;
+
+impl LiveMeeting {
+    /// The client sends messages to everybody else. Sharers neither send nor get any.
+    pub(super) fn post(&mut self, id: SessionId, payload: DataMessages, now: Instant) {
+        let Some(author) = self.author(id) else { return };
+        let mut accepted = Vec::new();
+        let mut throttled = Vec::new();
+        let mut hang_up = false;
+        for message in payload.messages {
+            let joined = self.sessions.get_mut(&id).and_then(|session| session.joined_mut());
+            let Some(joined) = joined else { break };
+            let verdict = self.board.admit(&mut joined.data_messages, now);
+            if verdict == Verdict::HangUp {
+                hang_up = true;
+                break;
+            }
+            if !board::is_allowed(&message) {
+                self.strike(id, now);
+                continue;
+            }
+            let message = self.signed(id, message);
+            if verdict == Verdict::Accepted {
+                let message =
+                    DataMessage { ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))), ..message };
+                self.board.keep(&message, author, now);
+                accepted.push(message);
+            } else {
+                // This time stamp is how the client tells that nobody else got the message.
+                throttled.push(DataMessage { ingest_time_ns: Some(0), ..message });
+            }
+        }
+        let count = |messages: &Vec<DataMessage>| u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        self.counters.data_messages = self.counters.data_messages.saturating_add(count(&accepted));
+        self.counters.throttled = self.counters.throttled.saturating_add(count(&throttled));
+        if !accepted.is_empty() {
+            let to =
+                |other: SessionId, session: &super::session::Session| other != id && !session.who.content;
+            self.broadcast(frame(accepted), now, to);
+        }
+        if hang_up {
+            return self.flood(id, now);
+        }
+        if !throttled.is_empty() && self.sessions.contains_key(&id) {
+            self.send(id, frame(throttled), now);
+        }
+    }
+
+    /// Sends a newcomer what is kept, but nothing twice.
+    pub(super) fn replay(&mut self, id: SessionId, now: Instant) {
+        let Some(author) = self.author(id) else { return };
+        let missed = self.board.missed_by(author, now);
+        for messages in missed.chunks(REPLAYED_AT_ONCE) {
+            self.send(id, frame(messages.to_vec()), now);
+        }
+    }
+
+    /// The client behind a session that may have data messages.
+    fn author(&self, id: SessionId) -> Option<Author> {
+        let session = self.sessions.get(&id).filter(|session| !session.who.content)?;
+        let audio_session_id = session.joined()?.audio_session_id;
+        Some(Author { attendee: session.who.attendee, audio_session_id })
+    }
+
+    /// The message as others get it: from whoever sent it, whatever it says.
+    fn signed(&self, id: SessionId, message: DataMessage) -> DataMessage {
+        let who =
+            self.sessions.get(&id).map(|session| (session.seat().wire_id(), &session.who.external_user_id));
+        DataMessage {
+            sender_attendee_id: who.as_ref().map(|(attendee, _)| attendee.clone()),
+            sender_external_user_id: who.map(|(_, external)| external.clone()),
+            ..message
+        }
+    }
+}
+
+fn frame(messages: Vec<DataMessage>) -> SignalFrame {
+    DataMessages { messages }.into()
+}

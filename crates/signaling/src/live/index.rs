@@ -1,0 +1,187 @@
+//! INDEX: the video that a client may receive, and how full the meeting is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use campanile_control::ids::{AttendeeId, GroupId, SessionId};
+
+use super::LiveMeeting;
+use super::session::{Layer, Publishing, Seat, Session};
+use crate::Codec;
+use crate::frame::{self, Index, MediaType, SignalFrame, StreamDescriptor};
+
+/// What the client lets a camera have unless an application says otherwise. Stands in where a client names no bitrate
+/// for its only layer, since the client that receives takes 0 for "off".
+const USUAL_KBPS: u32 = 1_500;
+
+/// What all INDEXes of one moment have in common.
+#[derive(Debug)]
+struct Census {
+    /// One entry for each source, in the order of their groups.
+    sources: Vec<Source>,
+    attendees: u32,
+    video_is_full: bool,
+    codecs: Vec<i32>,
+}
+
+#[derive(Debug)]
+struct Source {
+    attendee: AttendeeId,
+    group: GroupId,
+    layers: Vec<StreamDescriptor>,
+}
+
+impl LiveMeeting {
+    /// Sends INDEX to everybody whose INDEX has changed.
+    pub(super) fn flush_index(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.index_stale) {
+            return;
+        }
+        let census = self.census();
+        let stamp = self.clock.stamp(now);
+        // Whoever sends nothing sees the same: made once, encoded once, if anybody needs it.
+        let mut common: Option<Arc<Index>> = None;
+        let mut common_message: Option<Bytes> = None;
+        for (id, session) in &mut self.sessions {
+            if session.joined().is_none() {
+                continue;
+            }
+            let sees_common = census.is_common_to(session);
+            let index = match &common {
+                Some(index) if sees_common => Arc::clone(index),
+                Some(_) | None => Arc::new(census.index_for(session)),
+            };
+            if sees_common {
+                common = Some(Arc::clone(&index));
+            }
+            let Some(joined) = session.joined_mut() else { continue };
+            if joined.index.as_ref().is_some_and(|last| Arc::ptr_eq(last, &index) || **last == *index) {
+                continue;
+            }
+            let message = match &common_message {
+                Some(message) if sees_common => message.clone(),
+                Some(_) | None => encode(&index, stamp),
+            };
+            if sees_common {
+                common_message = Some(message.clone());
+            }
+            joined.index = Some(index);
+            self.outputs.send(*id, message);
+        }
+    }
+
+    /// Sends INDEX to one session, whether it knows it or not.
+    pub(super) fn send_index(&mut self, id: SessionId, now: Instant) {
+        let census = self.census();
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let index = Arc::new(census.index_for(session));
+        let message = encode(&index, self.clock.stamp(now));
+        if let Some(joined) = session.joined_mut() {
+            joined.index = Some(index);
+        }
+        self.outputs.send(id, message);
+    }
+
+    /// What a session can decode. Sharers receive nothing, so that theirs does not matter.
+    pub(super) fn codecs(&mut self, id: SessionId, decodes: Vec<Codec>) {
+        let Some(joined) = self.sessions.get_mut(&id).and_then(|session| session.joined_mut()) else {
+            return;
+        };
+        joined.decodes = decodes.into_iter().collect();
+        self.index_stale = true;
+    }
+
+    fn census(&self) -> Census {
+        let mut sources: Vec<Source> = self.sessions.values().filter_map(source).collect();
+        sources.sort_by_key(|source| source.group);
+        let attendees = self.places.keys().filter(|seat| !seat.content).count();
+        Census {
+            sources,
+            attendees: u32::try_from(attendees).unwrap_or(u32::MAX),
+            video_is_full: self.video_publishers() >= self.limits.video_publishers,
+            codecs: self.codec_intersection(),
+        }
+    }
+
+    /// What everybody can decode. Empty, which means "no constraint", while nobody has said anything, and when
+    /// nothing is left: then there is no right answer, and clients send what they like best.
+    fn codec_intersection(&self) -> Vec<i32> {
+        let receivers = self.sessions.values().filter(|session| !session.who.content);
+        let known = receivers.filter_map(Session::joined).map(|joined| &joined.decodes);
+        let mut known = known.filter(|decodes| !decodes.is_empty());
+        let Some(first) = known.next() else { return Vec::new() };
+        let common: BTreeSet<Codec> =
+            known.fold(first.clone(), |common, decodes| common.intersection(decodes).copied().collect());
+        common.into_iter().map(i32::from).collect()
+    }
+}
+
+impl Census {
+    /// The session's INDEX is that of everybody who sends nothing.
+    fn is_common_to(&self, session: &Session) -> bool {
+        let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
+        let is_source = self.sources.iter().any(|source| source.attendee == session.who.attendee);
+        !sends && !is_source && !session.who.content
+    }
+
+    fn index_for(&self, session: &Session) -> Index {
+        let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
+        let others = self.sources.iter().filter(|source| source.attendee != session.who.attendee);
+        Index {
+            // "May not start video": of no concern to those who send, and to content, which is counted apart.
+            at_capacity: Some(self.video_is_full && !sends && !session.who.content),
+            // Without the session's own streams, since the priority policy would subscribe to them, and without
+            // those of its own share.
+            sources: others.flat_map(|source| &source.layers).cloned().collect(),
+            paused_at_source_ids: Vec::new(),
+            // Left out, it would read as "many".
+            num_participants: Some(self.attendees),
+            supported_receive_codec_intersection: self.codecs.clone(),
+        }
+    }
+}
+
+fn encode(index: &Index, stamp: u64) -> Bytes {
+    frame::encode(&SignalFrame::from(index.clone()).at(stamp))
+}
+
+fn source(session: &Session) -> Option<Source> {
+    let publishing = session.joined()?.publishing.as_ref()?;
+    let is_only = publishing.named == 1;
+    let seat = session.seat();
+    let describe = |layer: &Layer| describe(layer, publishing, seat, &session.who.external_user_id, is_only);
+    let layers: Vec<StreamDescriptor> = publishing.named().filter_map(describe).collect();
+    (!layers.is_empty()).then_some(Source { attendee: seat.attendee, group: publishing.group, layers })
+}
+
+/// The entry of a layer that is on and has sent something.
+fn describe(
+    layer: &Layer,
+    publishing: &Publishing,
+    seat: Seat,
+    external_user_id: &str,
+    is_only: bool,
+) -> Option<StreamDescriptor> {
+    let kbps = match layer.max_bitrate_kbps {
+        Some(kbps) if kbps > 0 => kbps,
+        Some(_) | None if is_only => USUAL_KBPS,
+        // The client says that a layer is off by giving it no bitrate.
+        Some(_) | None => return None,
+    };
+    layer.live.then(|| StreamDescriptor {
+        stream_id: Some(layer.stream.0),
+        framerate: layer.framerate,
+        max_bitrate_kbps: Some(kbps),
+        track_label: None,
+        group_id: Some(publishing.group.0),
+        // What the publisher puts here is in kilobits for a field of bits. Without it, receivers take the maximum.
+        avg_bitrate_bps: None,
+        attendee_id: Some(seat.wire_id()),
+        media_type: Some(MediaType::Video.into()),
+        external_user_id: Some(external_user_id.to_owned()),
+        width: layer.width,
+        height: layer.height,
+    })
+}

@@ -1,0 +1,163 @@
+//! Who is in the meeting, as AUDIO_STREAM_ID_INFO tells it.
+//!
+//! An entry with an attendee id says "is here" each time it is sent, one with `muted` alone changes the mute state,
+//! one with neither says "has left". The first such frame after a reconnect is taken for the complete roster, and
+//! whoever is not in it for gone. Hence: everybody who joins gets the complete roster first, unless it is empty, and
+//! from then on what changes. As long as the roster is empty nothing else can be sent, and the entry that ends this
+//! is a complete roster itself.
+//!
+//! A reconnect keeps the place and its audio stream id, and nothing is sent to anybody but the one who is back:
+//! the same number for the same attendee is no reuse, and a new number would fire "is here" once more at everyone.
+
+use std::time::Instant;
+
+use campanile_control::ids::SessionId;
+
+use super::session::Seat;
+use super::{Fact, LiveMeeting, MediaRequest};
+use crate::frame::{AudioStream, AudioStreamIdInfo};
+use crate::live::Attending;
+
+/// A seat that is taken.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) external_user_id: String,
+    pub(super) occupant: Occupant,
+    /// The audio stream id under which it was announced, if it was.
+    pub(super) announced: Option<u32>,
+    pub(super) muted: bool,
+    /// A content share whose base attendee is not here ends then. It may be here first: after a restart of the server
+    /// both come back in any order.
+    pub(super) alone_until: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occupant {
+    Session(SessionId),
+    /// Gone without a word. Nobody has been told yet.
+    Nobody {
+        until: Instant,
+    },
+}
+
+impl Place {
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self.occupant {
+            Occupant::Session(session) => Some(session),
+            Occupant::Nobody { .. } => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.occupant {
+            Occupant::Session(_) => self.alone_until,
+            Occupant::Nobody { until } => Some(until),
+        }
+    }
+}
+
+impl LiveMeeting {
+    /// The media of a session is up: from now on others may see who it is.
+    pub(super) fn connected(&mut self, id: SessionId, now: Instant) {
+        let Some(seat) = self.seat_of(id) else { return };
+        let Some(place) = self.places.get_mut(&seat) else { return };
+        if place.announced.is_some() {
+            return;
+        }
+        self.last_audio_stream = self.last_audio_stream.saturating_add(1);
+        place.announced = Some(self.last_audio_stream);
+        let entry = entry(seat, place, self.last_audio_stream);
+        self.outputs.tell(Fact::Joined(attending(seat, place)));
+        self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+        // Nobody knows yet how loud the newcomer is.
+        self.levels.forget();
+    }
+
+    /// The complete roster, if anybody is in it.
+    pub(super) fn roster(&self) -> Option<AudioStreamIdInfo> {
+        let mut streams: Vec<AudioStream> = self
+            .places
+            .iter()
+            .filter_map(|(seat, place)| place.announced.map(|id| entry(*seat, place, id)))
+            .collect();
+        streams.sort_by_key(|entry| entry.audio_stream_id);
+        (!streams.is_empty()).then(|| info(streams))
+    }
+
+    /// The client muted or unmuted itself.
+    pub(super) fn set_muted(&mut self, id: SessionId, muted: bool, now: Instant) {
+        let Some(seat) = self.seat_of(id) else { return };
+        self.mute_in_mix(id, muted);
+        let Some(place) = self.places.get_mut(&seat) else { return };
+        if place.muted == muted {
+            return;
+        }
+        place.muted = muted;
+        if let Some(audio_stream) = place.announced {
+            // Without the attendee id, which would say "is here" once more.
+            let entry = AudioStream {
+                audio_stream_id: Some(audio_stream),
+                muted: Some(muted),
+                ..AudioStream::default()
+            };
+            self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+        }
+    }
+
+    /// Tells the mixer, if that is news to it.
+    pub(super) fn mute_in_mix(&mut self, session: SessionId, muted: bool) {
+        let joined = self.sessions.get_mut(&session).and_then(|entry| entry.joined_mut());
+        if let Some(joined) = joined.filter(|joined| joined.muted != muted) {
+            joined.muted = muted;
+            self.outputs.ask(session, MediaRequest::Mute { session, muted });
+        }
+    }
+
+    /// Gives a seat up, tells the others, and ends the content share that goes with it.
+    pub(super) fn vacate(&mut self, seat: Seat, dropped: bool, now: Instant) {
+        let Some(place) = self.places.remove(&seat) else { return };
+        self.index_stale = true;
+        if let Some(audio_stream) = place.announced {
+            let entry = AudioStream {
+                audio_stream_id: Some(audio_stream),
+                dropped: dropped.then_some(true),
+                ..AudioStream::default()
+            };
+            self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+            let who = attending(seat, &place);
+            self.outputs.tell(if dropped { Fact::Dropped(who) } else { Fact::Left(who) });
+        }
+        if !seat.content {
+            self.remove_from(Seat::content(seat.attendee), now);
+        }
+    }
+
+    /// The seat in which this session sits now.
+    pub(super) fn seat_of(&self, id: SessionId) -> Option<Seat> {
+        let seat = self.sessions.get(&id)?.seat();
+        let place = self.places.get(&seat)?;
+        (place.session() == Some(id)).then_some(seat)
+    }
+}
+
+fn info(streams: Vec<AudioStream>) -> AudioStreamIdInfo {
+    AudioStreamIdInfo { streams }
+}
+
+fn entry(seat: Seat, place: &Place, audio_stream: u32) -> AudioStream {
+    AudioStream {
+        audio_stream_id: Some(audio_stream),
+        attendee_id: Some(seat.wire_id()),
+        muted: Some(place.muted),
+        external_user_id: Some(place.external_user_id.clone()),
+        dropped: None,
+    }
+}
+
+pub(super) fn attending(seat: Seat, place: &Place) -> Attending {
+    Attending {
+        attendee: seat.attendee,
+        external_user_id: place.external_user_id.clone(),
+        content: seat.content,
+    }
+}

@@ -1,0 +1,199 @@
+//! One signaling session: from the open socket to the closed one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use campanile_control::ids::{AttendeeId, GroupId, StreamId};
+
+use super::Attending;
+use crate::Codec;
+use crate::frame::{Index, Subscribe};
+use crate::rate::{Bucket, Rate};
+use crate::refusal::Refusal;
+use crate::token::CONTENT_SUFFIX;
+
+/// Frames of one session. Above what a client sends by itself (some two a second) and above the hard limit of data
+/// messages, so that an application which sends too many of those meets their own limits and not this one.
+const FRAMES: Rate = Rate { per_second: 300, burst: 2_500 };
+
+/// Data messages of one session: the hard limit that AWS documents for an attendee.
+const DATA_MESSAGES: Rate = Rate { per_second: 200, burst: 2_000 };
+
+/// A client may open its socket and send JOIN much later (`start({ signalingOnly: true })`), and pings only then.
+pub const PRE_JOIN_LIFETIME: Duration = Duration::from_secs(300);
+
+/// What one session is, and how far it has come.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) who: Attending,
+    pub(super) close_on_error: bool,
+    pub(super) phase: Phase,
+    pub(super) frames: Bucket,
+    /// Messages that were no frames, or made no sense where they came.
+    pub(super) strikes: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// The socket is open, JOIN is awaited.
+    Waiting {
+        until: Instant,
+        /// The seat was lost meanwhile, which is told after JOIN: a close before it is swallowed.
+        refusal: Option<Refusal>,
+    },
+    Joined(Box<Joined>),
+    /// Out of the meeting. The client was told why, or said so itself, and has a moment to close the socket.
+    Leaving {
+        close_at: Instant,
+        code: u16,
+        reason: &'static str,
+    },
+}
+
+/// What only a session in the meeting has.
+#[derive(Debug)]
+pub(super) struct Joined {
+    /// Drawn once by the client and kept when it reconnects. Clients before 1.20 send none.
+    pub(super) audio_session_id: Option<u64>,
+    /// The INDEX it was sent last.
+    pub(super) index: Option<Arc<Index>>,
+    /// It has been sent the AUDIO_METADATA that was sent last.
+    pub(super) knows_levels: bool,
+    /// Left out of the mix.
+    pub(super) muted: bool,
+    /// What it can decode, as far as the media plane has said.
+    pub(super) decodes: BTreeSet<Codec>,
+    pub(super) publishing: Option<Publishing>,
+    pub(super) subscribing: Subscribing,
+    pub(super) data_messages: Bucket,
+}
+
+/// The video that a session sends, from the SUBSCRIBE that starts it to the one that stops it.
+#[derive(Debug)]
+pub(super) struct Publishing {
+    pub(super) group: GroupId,
+    /// In the order of the descriptors. A layer keeps its stream id for the whole time.
+    pub(super) layers: Vec<Layer>,
+    /// How many of `layers` the last SUBSCRIBE named.
+    pub(super) named: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) stream: StreamId,
+    pub(super) track_label: Option<String>,
+    pub(super) framerate: Option<u32>,
+    pub(super) max_bitrate_kbps: Option<u32>,
+    pub(super) width: Option<u32>,
+    pub(super) height: Option<u32>,
+    /// Its first packet has come.
+    pub(super) live: bool,
+}
+
+impl Publishing {
+    /// The layers of the last SUBSCRIBE.
+    pub(super) fn named(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().take(self.named)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.layers.iter().any(|layer| layer.live)
+    }
+}
+
+/// What a session wants to receive, and the offers that say so.
+#[derive(Debug, Default)]
+pub(super) struct Subscribing {
+    pub(super) last_request: u64,
+    /// The offer that the media plane has. Never two at once: its answers would have to be told apart by the client.
+    pub(super) outstanding: Option<Offered>,
+    /// SUBSCRIBEs behind it.
+    pub(super) queue: VecDeque<Subscribe>,
+    /// Named by the last SUBSCRIBE.
+    pub(super) wanted: BTreeSet<StreamId>,
+    /// What each section carries, since the last answer and the switches after it.
+    pub(super) sections: BTreeMap<String, StreamId>,
+}
+
+/// What has to be known of an offer when its answer comes.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub(super) request: u64,
+    pub(super) duplex: Option<i32>,
+    pub(super) compressed: bool,
+    /// It wanted to send video and must not.
+    pub(super) view_only: bool,
+    /// It is this offer that started the video: no answer, no video.
+    pub(super) starts_video: bool,
+}
+
+impl Session {
+    pub(super) fn new(who: Attending, close_on_error: bool, phase: Phase) -> Self {
+        Self { who, close_on_error, phase, frames: Bucket::new(FRAMES), strikes: 0 }
+    }
+
+    pub(super) fn seat(&self) -> Seat {
+        Seat { attendee: self.who.attendee, content: self.who.content }
+    }
+
+    pub(super) fn joined(&self) -> Option<&Joined> {
+        match &self.phase {
+            Phase::Joined(joined) => Some(joined),
+            Phase::Waiting { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    pub(super) fn joined_mut(&mut self) -> Option<&mut Joined> {
+        match &mut self.phase {
+            Phase::Joined(joined) => Some(joined),
+            Phase::Waiting { .. } | Phase::Leaving { .. } => None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Waiting { until, .. } => Some(*until),
+            Phase::Leaving { close_at, .. } => Some(*close_at),
+            Phase::Joined(_) => None,
+        }
+    }
+}
+
+impl Joined {
+    pub(super) fn new(audio_session_id: Option<u64>) -> Self {
+        Self {
+            audio_session_id,
+            index: None,
+            knows_levels: false,
+            muted: false,
+            decodes: BTreeSet::new(),
+            publishing: None,
+            subscribing: Subscribing::default(),
+            data_messages: Bucket::new(DATA_MESSAGES),
+        }
+    }
+}
+
+/// A place in the meeting: an attendee, or the content share of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Seat {
+    pub(super) attendee: AttendeeId,
+    pub(super) content: bool,
+}
+
+impl Seat {
+    pub(super) fn base(attendee: AttendeeId) -> Self {
+        Self { attendee, content: false }
+    }
+
+    pub(super) fn content(attendee: AttendeeId) -> Self {
+        Self { attendee, content: true }
+    }
+
+    /// The attendee id as frames carry it.
+    pub(super) fn wire_id(self) -> String {
+        let suffix = if self.content { CONTENT_SUFFIX } else { "" };
+        format!("{}{suffix}", self.attendee)
+    }
+}
