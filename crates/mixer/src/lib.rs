@@ -9,7 +9,22 @@
 //! Knows: Opus, RTP sequence numbers and timestamps, RFC 6464 levels. Must not know: RTP sessions, str0m, meetings,
 //! attendees, muting policy.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)
+)]
+
+mod codec;
+mod jitter;
+mod level;
+mod limiter;
 mod mix;
+mod stream;
+mod talkers;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod voice;
 
 use std::sync::Arc;
 use std::time::Duration;

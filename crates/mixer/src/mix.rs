@@ -1,20 +1,73 @@
-//! The mix of one meeting.
+//! The mix of one meeting: its slots, and what its owner calls. The work of a tick is in `tick`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Instant;
 
-use crate::{Counters, Frame, MixError, MixSettings, Packet, SlotId, SlotLevel};
+use crate::jitter::{Arrival, Jitter};
+use crate::level::Meter;
+use crate::stream::{Seat, Stream, Tick};
+use crate::talkers::Loudness;
+use crate::voice::Voice;
+use crate::{Counters, Frame, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Packet, SlotId, SlotLevel};
 
-/// 20 ms of digital silence, CELT full band mono.
-const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
+/// Bit rates Opus may be asked for here: below 6 kb/s CELT makes no speech, above 128 kb/s Chime asks for none.
+const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=128_000;
+
+/// One place of the meeting.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) jitter: Jitter,
+    pub(crate) loudness: Loudness,
+    pub(crate) meter: Meter,
+    pub(crate) muted: bool,
+    /// Left, but still fading out.
+    pub(crate) gone: bool,
+    /// Its packets carry no level, so it is decoded to know it.
+    pub(crate) unlevelled: bool,
+    /// The slot that must not hear it.
+    pub(crate) sharer: Option<SlotId>,
+    /// Present while it is decoded.
+    pub(crate) voice: Option<Voice>,
+}
+
+impl Slot {
+    fn new() -> Self {
+        Self {
+            jitter: Jitter::new(),
+            loudness: Loudness::new(),
+            meter: Meter::new(),
+            muted: false,
+            gone: false,
+            unlevelled: false,
+            sharer: None,
+            voice: None,
+        }
+    }
+
+    pub(crate) fn may_talk(&self) -> bool {
+        !self.muted && !self.gone
+    }
+}
 
 /// The mix of one meeting. One owner calls it; see the crate's header for what it promises.
 #[derive(Debug)]
 pub struct Mix {
-    slots: BTreeMap<SlotId, ()>,
-    outputs: VecDeque<Frame>,
-    counters: Counters,
+    pub(crate) settings: MixSettings,
+    pub(crate) slots: BTreeMap<SlotId, Slot>,
+    /// What everybody hears who has no mix of its own.
+    pub(crate) shared: Stream,
+    /// Made as talkers come, up to [`MixSettings::max_talkers`].
+    pub(crate) seats: Vec<Seat>,
+    /// The sound of each seat's talker in the current tick.
+    pub(crate) sounds: Vec<Tick>,
+    /// Decoders for the next talkers.
+    pub(crate) spare_voices: Vec<Voice>,
+    pub(crate) outputs: VecDeque<Frame>,
+    /// Number of the current tick.
+    pub(crate) tick: u64,
+    /// Somebody joined or moved since the last tick: who hears what must be listed again, and coded without prediction.
+    pub(crate) moved: bool,
+    pub(crate) counters: Counters,
 }
 
 impl Mix {
@@ -22,37 +75,107 @@ impl Mix {
     ///
     /// # Errors
     /// [`MixError`] if a setting is out of range or libopus makes no encoder.
-    pub fn new(_settings: MixSettings) -> Result<Self, MixError> {
-        Ok(Self { slots: BTreeMap::new(), outputs: VecDeque::new(), counters: Counters::default() })
+    pub fn new(settings: MixSettings) -> Result<Self, MixError> {
+        if !BITRATES.contains(&settings.bitrate) {
+            return Err(MixError::Bitrate(settings.bitrate));
+        }
+        if settings.max_talkers == 0 || settings.max_talkers > MAX_TALKERS {
+            return Err(MixError::Talkers(settings.max_talkers));
+        }
+        Ok(Self {
+            settings,
+            slots: BTreeMap::new(),
+            shared: Stream::new(settings.bitrate).map_err(|_| MixError::Encoder)?,
+            seats: Vec::new(),
+            sounds: Vec::new(),
+            spare_voices: Vec::new(),
+            outputs: VecDeque::new(),
+            tick: 0,
+            moved: false,
+            counters: Counters::default(),
+        })
     }
 
     /// Adds a slot; it gets a frame from the next tick on. Joining again changes nothing.
     pub fn join(&mut self, slot: SlotId) {
-        self.slots.insert(slot, ());
+        let full = self.slots.len() >= MAX_SLOTS;
+        match self.slots.get_mut(&slot) {
+            Some(known) if known.gone => {
+                // Came back while its voice is still fading: a new stream in the old place.
+                known.gone = false;
+                known.muted = false;
+                known.sharer = None;
+                known.meter = Meter::new();
+                known.loudness = Loudness::new();
+            }
+            Some(_) => return,
+            None if full => {
+                self.counters.refused += 1;
+                return;
+            }
+            None => {
+                self.slots.insert(slot, Slot::new());
+            }
+        }
+        self.counters.slots += 1;
+        self.moved = true;
     }
 
-    /// Removes a slot. Its voice is faded out for the others.
+    /// Removes a slot. It gets no more frames; its voice is faded out for the others.
     pub fn leave(&mut self, slot: SlotId) {
-        self.slots.remove(&slot);
+        let Some(known) = self.slots.get_mut(&slot).filter(|known| !known.gone) else { return };
+        known.gone = true;
+        self.counters.slots -= 1;
+        self.moved = true;
+        if !self.seats.iter().any(|seat| seat.talker.is_some_and(|talker| talker.slot == slot)) {
+            self.slots.remove(&slot);
+        }
     }
 
-    /// A muted slot is not heard, whatever it sends.
-    pub fn set_muted(&mut self, _slot: SlotId, _muted: bool) {}
+    /// A muted slot is not heard from the next tick on, whatever it sends.
+    pub fn set_muted(&mut self, slot: SlotId, muted: bool) {
+        let Some(known) = self.slots.get_mut(&slot) else { return };
+        if muted && !known.muted {
+            known.loudness = Loudness::new();
+        }
+        known.muted = muted;
+    }
 
     /// `sharer` must not hear `slot` (its own content share); `None` lets everybody hear it.
-    pub fn set_echo(&mut self, _slot: SlotId, _sharer: Option<SlotId>) {}
+    pub fn set_echo(&mut self, slot: SlotId, sharer: Option<SlotId>) {
+        let sharer = sharer.filter(|sharer| *sharer != slot);
+        let Some(known) = self.slots.get_mut(&slot).filter(|known| known.sharer != sharer) else { return };
+        known.sharer = sharer;
+        for talker in self.seats.iter_mut().filter_map(|seat| seat.talker.as_mut()) {
+            if talker.slot == slot {
+                talker.sharer = sharer;
+            }
+        }
+        self.moved = true;
+    }
 
     /// Takes one packet of a slot.
-    pub fn handle_packet(&mut self, _slot: SlotId, _packet: Packet, _now: Instant) {}
-
-    /// Makes one frame for every slot. To be called every [`crate::TICK`].
-    pub fn handle_tick(&mut self, _now: Instant) {
-        self.counters.ticks += 1;
-        if self.slots.is_empty() {
+    pub fn handle_packet(&mut self, slot: SlotId, packet: Packet, now: Instant) {
+        let Some(known) = self.slots.get_mut(&slot).filter(|known| !known.gone) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let (sequence, level) = (packet.sequence, packet.level);
+        let arrival = known.jitter.handle_packet(packet, now, &mut self.counters);
+        if matches!(arrival, Arrival::Duplicate | Arrival::Garbage) {
             return;
         }
-        let listeners = self.slots.keys().copied().collect();
-        self.outputs.push_back(Frame { listeners, payload: Arc::from(SILENCE) });
+        known.meter.count(sequence, arrival == Arrival::Started);
+        known.unlevelled = level.is_none();
+        if let (Some(level), false) = (level, known.muted) {
+            known.meter.hear(level);
+            known.loudness.hear(level, self.tick);
+        }
+    }
+
+    /// Makes one frame for every slot. To be called every [`crate::TICK`].
+    pub fn handle_tick(&mut self, now: Instant) {
+        self.work(now);
     }
 
     /// The next frame to send, until `None`.
@@ -62,7 +185,12 @@ impl Mix {
 
     /// Loudness and arrivals of every slot since the last call, in order of slots. Meant to be called five times a second.
     pub fn levels(&mut self) -> Vec<SlotLevel> {
-        Vec::new()
+        let present = self.slots.iter_mut().filter(|(_, known)| !known.gone);
+        let read = |(&slot, known): (&SlotId, &mut Slot)| {
+            let reading = known.meter.read(known.muted);
+            SlotLevel { slot, volume: reading.volume, packets: reading.packets, expected: reading.expected }
+        };
+        present.map(read).collect()
     }
 
     /// What happened so far.
