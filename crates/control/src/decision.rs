@@ -19,7 +19,7 @@ pub struct Snapshot {
     pub meeting: MeetingState,
     /// How many attendees it has.
     pub attendee_count: u32,
-    /// Those of its attendees that the command names by id or by external user id.
+    /// Those of its attendees that the command names by id or by external user id. More do no harm.
     pub attendees: Vec<Attendee>,
 }
 

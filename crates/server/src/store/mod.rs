@@ -1,0 +1,301 @@
+//! Where meetings are kept.
+//!
+//! [`Store`] speaks in verbs of the domain, so that another database fits behind it. Commands are decided one
+//! after the other by the one writer, in transactions that it may share between several waiting commands;
+//! nobody hears an answer before the commit. Queries are read beside it and see every answered command.
+
+mod lock;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use campanile_control::{
+    AccountId, Attendee, AttendeeId, Capabilities, Command, Cursor, Effect, ExternalMeetingId, Limits,
+    MaxResults, Meeting, MeetingFeatures, MeetingId, Operation, Outcome, Page, Read, Refusal,
+};
+use jiff::Timestamp;
+
+use self::sqlite::Sqlite;
+
+/// What an operator or a test may set.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreSettings {
+    /// The law's quotas.
+    pub limits: Limits,
+    /// How many commands may wait for the writer. When it is full, [`Unavailable::Busy`] is answered at once:
+    /// the caller's SDK repeats the call later, and memory stays bounded.
+    pub queue: usize,
+    /// Connections for queries. When all are busy a query waits for [`READER_PATIENCE`](sqlite::READER_PATIENCE).
+    pub readers: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { limits: Limits::default(), queue: 1024, readers: 4 }
+    }
+}
+
+impl From<Limits> for StoreSettings {
+    fn from(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing we can open.
+    #[error(
+        "cannot open the store `{url}`: {why}. Give a file, as in sqlite:/var/lib/campanile/campanile.db"
+    )]
+    Url {
+        /// As it was given.
+        url: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// One database serves one process.
+    #[error(
+        "the store `{path}` is in use by {holder}. Stop that process first, or give this one a store of its own"
+    )]
+    Held {
+        /// The database.
+        path: PathBuf,
+        /// What the lock file says of its holder, as in `process 4711`.
+        holder: String,
+    },
+    /// A file or directory cannot be made or locked.
+    #[error("cannot prepare the store `{path}`: {source}. Its directory must be writable for this process")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The database does not open.
+    #[error("cannot open the store `{path}`: {source}")]
+    Database {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The schema cannot be brought up to date.
+    #[error(
+        "cannot bring the store `{path}` up to date: {source}. If a newer release wrote it, run that release or \
+         restore a backup"
+    )]
+    Schema {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: sqlx::migrate::MigrateError,
+    },
+}
+
+/// Why the store cannot answer now. A command that met it changed nothing, or its answer was lost: both are
+/// safe to repeat.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// Too much is waiting.
+    #[error("the store is busy")]
+    Busy,
+    /// The store is closed: the service stops.
+    #[error("the store is closed")]
+    Closed,
+    /// The database failed; the text is for logs, not for callers.
+    #[error("the store failed: {0}")]
+    Database(String),
+}
+
+/// Why a command or a query has no outcome.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecideError {
+    /// The law says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The store cannot say.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A command that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// For the caller.
+    pub outcome: Outcome,
+    /// For the owner of the live meeting.
+    pub effects: Vec<Effect>,
+}
+
+/// Who a join token let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// The meeting's owner.
+    pub account: AccountId,
+    /// The meeting's name in its application.
+    pub external_meeting_id: Option<ExternalMeetingId>,
+    /// The attendee's name in its application, for the roster.
+    pub external_user_id: String,
+    /// What it may do.
+    pub capabilities: Capabilities,
+    /// What the meeting is for.
+    pub features: MeetingFeatures,
+    /// When the meeting was made.
+    pub meeting_created: Timestamp,
+}
+
+/// Why a join token, though its signature is right, lets nobody in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    /// The meeting has ended, or is unknown.
+    #[error("the meeting is gone")]
+    MeetingGone,
+    /// The attendee was deleted, or its token was revoked.
+    #[error("the attendee is gone")]
+    AttendeeGone,
+    /// The store cannot say.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A live meeting as the sweeper of idle and aged meetings wants to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveRow {
+    /// Its owner: the account for [`campanile_control::Write::EndMeeting`].
+    pub account: AccountId,
+    /// Its id.
+    pub meeting: MeetingId,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// What the writer did since the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreCounters {
+    /// Commands answered, refused ones included.
+    pub commands: u64,
+    /// Transactions committed. Fewer than commands when commands waited together.
+    pub commits: u64,
+    /// Transactions that failed and were rolled back.
+    pub failures: u64,
+}
+
+/// The store. One per process; shared by reference.
+#[derive(Debug)]
+pub struct Store {
+    database: Sqlite,
+}
+
+impl Store {
+    /// Opens the database that `url` names (`sqlite:DIR/campanile.db`), makes it when it is not there, and
+    /// brings its schema up to date.
+    pub async fn open(url: &str, settings: impl Into<StoreSettings>) -> Result<Store, StoreError> {
+        Ok(Store { database: Sqlite::open(url, settings.into()).await? })
+    }
+
+    /// Answers one call of the API. When it returns, what was decided survives a `kill -9`.
+    ///
+    /// The caller must see to the effects even if nobody waits for the answer any more: a dropped future
+    /// does not take its command back. Run it in a task of its own where a connection may go away.
+    pub async fn decide(&self, command: Command) -> Result<Decided, DecideError> {
+        let Command { account, namespace, operation } = command;
+        let outcome = match operation {
+            Operation::Write(write) => return self.database.decide(account, namespace, write).await,
+            Operation::Read(Read::GetMeeting { meeting }) => {
+                Outcome::MeetingFound(Box::new(self.meeting(&account, meeting).await?))
+            }
+            Operation::Read(Read::ListMeetings { max, after }) => {
+                Outcome::MeetingsListed(self.meetings_page(&account, after, max).await?)
+            }
+            Operation::Read(Read::GetAttendee { meeting, attendee }) => {
+                Outcome::AttendeeFound(Box::new(self.attendee(&account, meeting, attendee).await?))
+            }
+            Operation::Read(Read::ListAttendees { meeting, max, after }) => {
+                Outcome::AttendeesListed(self.attendees_page(&account, meeting, after, max).await?)
+            }
+        };
+        Ok(Decided { outcome, effects: Vec::new() })
+    }
+
+    /// A live meeting of the account.
+    pub async fn meeting(&self, account: &AccountId, id: MeetingId) -> Result<Meeting, DecideError> {
+        self.database.meeting(account, id).await
+    }
+
+    /// Live meetings of the account, oldest first.
+    pub async fn meetings_page(
+        &self,
+        account: &AccountId,
+        after: Option<Cursor>,
+        max: MaxResults,
+    ) -> Result<Page<Meeting>, Unavailable> {
+        self.database.meetings_page(account, after, max.count()).await
+    }
+
+    /// An attendee of a live meeting of the account.
+    pub async fn attendee(
+        &self,
+        account: &AccountId,
+        meeting: MeetingId,
+        id: AttendeeId,
+    ) -> Result<Attendee, DecideError> {
+        self.database.attendee(account, meeting, id).await
+    }
+
+    /// The attendees of a live meeting of the account, oldest first.
+    pub async fn attendees_page(
+        &self,
+        account: &AccountId,
+        meeting: MeetingId,
+        after: Option<Cursor>,
+        max: MaxResults,
+    ) -> Result<Page<Attendee>, DecideError> {
+        self.database.attendees_page(account, meeting, after, max.count()).await
+    }
+
+    /// Whether the holder of a genuine join token may sit down. The answer is as old as the call: whoever
+    /// seats the attendee asks once more after seating, or a DeleteAttendee in between is missed.
+    pub async fn admit(
+        &self,
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        generation: u32,
+    ) -> Result<Admitted, NotAdmitted> {
+        self.database.admit(meeting, attendee, generation).await
+    }
+
+    /// Live meetings of all accounts, oldest first: for the sweeper that ends idle and aged ones.
+    pub async fn live_page(&self, after: Option<Cursor>, max: u32) -> Result<Page<LiveRow>, Unavailable> {
+        self.database.live_page(after, max).await
+    }
+
+    /// Deletes events older than that, delivered or not. Says how many.
+    pub async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        self.database.prune_outbox(older_than).await
+    }
+
+    /// Forgets meetings that ended before that: afterwards they are "not found" instead of "ended". Says how
+    /// many.
+    pub async fn prune_ended(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        self.database.prune_ended(older_than).await
+    }
+
+    /// Whether commands are still taken: false once the store is closed, or its writer is gone.
+    pub fn is_open(&self) -> bool {
+        self.database.is_open()
+    }
+
+    /// What the writer did so far.
+    pub fn counters(&self) -> StoreCounters {
+        self.database.counters()
+    }
+
+    /// Answers what waits, folds the log into the database file and lets go of it. What comes later is
+    /// [`Unavailable::Closed`].
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}

@@ -1,0 +1,346 @@
+//! The store in one SQLite file: a writer with a queue before it, and readers.
+
+mod rows;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use campanile_control::{
+    AccountId, Attendee, AttendeeId, Cursor, Meeting, MeetingId, Namespace, Page, Refusal, Write,
+};
+use jiff::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, FromRow, Row};
+use tokio::sync::{mpsc, oneshot};
+
+use self::rows::{AttendeeRow, EndedRow, LiveMeetingRow, MeetingRow, sequence_of};
+use self::writer::{Ask, Counters, Prune, Writer};
+use super::lock::Lock;
+use super::{
+    Admitted, DecideError, Decided, LiveRow, NotAdmitted, StoreCounters, StoreError, StoreSettings,
+    Unavailable,
+};
+
+/// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
+pub(super) const READER_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long SQLite waits for a lock. Nobody else writes, but a backup tool may hold the file for a moment.
+const BUSY_PATIENCE: Duration = Duration::from_secs(5);
+
+static SCHEMA: Migrator = sqlx::migrate!("src/store/migrations");
+
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    queue: mpsc::Sender<Ask>,
+    readers: SqlitePool,
+    counters: Arc<Counters>,
+}
+
+impl Sqlite {
+    pub(super) async fn open(url: &str, settings: StoreSettings) -> Result<Sqlite, StoreError> {
+        let path = path_of(url)?;
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| StoreError::File { path: directory.to_owned(), source })?;
+        }
+        let lock = Lock::take(&path)?;
+        let database = |source| StoreError::Database { path: path.clone(), source };
+        let mut connection = writing(&path).connect().await.map_err(database)?;
+        SCHEMA
+            .run(&mut connection)
+            .await
+            .map_err(|source| StoreError::Schema { path: path.clone(), source })?;
+        // After the schema is there: a reader can neither make the file nor turn on its log.
+        let readers = SqlitePoolOptions::new()
+            .max_connections(settings.readers.max(1))
+            .acquire_timeout(READER_PATIENCE)
+            // A file does not go away like a network does.
+            .test_before_acquire(false)
+            .connect_with(reading(&path))
+            .await
+            .map_err(database)?;
+        let counters = Arc::new(Counters::default());
+        let (queue, asks) = mpsc::channel(settings.queue.max(1));
+        let writer = Writer::new(connection, settings.limits, Arc::clone(&counters), lock);
+        tokio::spawn(writer.run(asks));
+        Ok(Sqlite { queue, readers, counters })
+    }
+
+    pub(super) async fn decide(
+        &self,
+        account: AccountId,
+        namespace: Namespace,
+        write: Write,
+    ) -> Result<Decided, DecideError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Decide { account, namespace, write, reply })?;
+        answer.await.unwrap_or(Err(Unavailable::Closed.into()))
+    }
+
+    fn ask(&self, ask: Ask) -> Result<(), Unavailable> {
+        self.queue.try_send(ask).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Closed,
+        })
+    }
+
+    pub(super) async fn meeting(&self, account: &AccountId, id: MeetingId) -> Result<Meeting, DecideError> {
+        let row = sqlx::query("SELECT * FROM meetings WHERE id = ? AND account = ?")
+            .bind(id.to_string())
+            .bind(account.0.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let row = row.ok_or(Refusal::MeetingNotFound(id))?;
+        refuse_ended(&row, id)?;
+        Ok(MeetingRow::from_row(&row).map_err(unavailable)?.0)
+    }
+
+    pub(super) async fn meetings_page(
+        &self,
+        account: &AccountId,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<Meeting>, Unavailable> {
+        let rows = sqlx::query(
+            "SELECT * FROM meetings WHERE account = ? AND ended_at IS NULL AND sequence > ?
+             ORDER BY sequence LIMIT ?",
+        )
+        .bind(account.0.as_str())
+        .bind(place(after))
+        .bind(one_more(max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        page(&rows, max, |row| Ok(MeetingRow::from_row(row)?.0)).map_err(unavailable)
+    }
+
+    pub(super) async fn live_page(
+        &self,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<LiveRow>, Unavailable> {
+        let rows = sqlx::query(
+            "SELECT sequence, account, id, created_at FROM meetings WHERE ended_at IS NULL AND sequence > ?
+             ORDER BY sequence LIMIT ?",
+        )
+        .bind(place(after))
+        .bind(one_more(max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        page(&rows, max, |row| Ok(LiveMeetingRow::from_row(row)?.0)).map_err(unavailable)
+    }
+
+    pub(super) async fn attendee(
+        &self,
+        account: &AccountId,
+        meeting: MeetingId,
+        id: AttendeeId,
+    ) -> Result<Attendee, DecideError> {
+        // One statement sees one moment: the meeting and its attendee belong together.
+        let row = sqlx::query(
+            "SELECT m.ended_at, a.* FROM meetings m LEFT JOIN attendees a ON a.meeting = m.id AND a.id = ?
+             WHERE m.id = ? AND m.account = ?",
+        )
+        .bind(id.to_string())
+        .bind(meeting.to_string())
+        .bind(account.0.as_str())
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        let row = row.ok_or(Refusal::MeetingNotFound(meeting))?;
+        refuse_ended(&row, meeting)?;
+        let there = sequence_of(&row).map_err(unavailable)?.is_some();
+        if !there {
+            return Err(Refusal::AttendeeNotFound(id).into());
+        }
+        Ok(AttendeeRow::from_row(&row).map_err(unavailable)?.0)
+    }
+
+    pub(super) async fn attendees_page(
+        &self,
+        account: &AccountId,
+        meeting: MeetingId,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<Attendee>, DecideError> {
+        let mut rows = sqlx::query(
+            "SELECT m.ended_at, a.* FROM meetings m
+             LEFT JOIN attendees a ON a.meeting = m.id AND a.sequence > ?
+             WHERE m.id = ? AND m.account = ? ORDER BY a.sequence LIMIT ?",
+        )
+        .bind(place(after))
+        .bind(meeting.to_string())
+        .bind(account.0.as_str())
+        .bind(one_more(max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        refuse_ended(rows.first().ok_or(Refusal::MeetingNotFound(meeting))?, meeting)?;
+        // A meeting without (further) attendees is one row without an attendee.
+        rows.retain(|row| !matches!(sequence_of(row), Ok(None)));
+        Ok(page(&rows, max, |row| Ok(AttendeeRow::from_row(row)?.0)).map_err(unavailable)?)
+    }
+
+    pub(super) async fn admit(
+        &self,
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        generation: u32,
+    ) -> Result<Admitted, NotAdmitted> {
+        // The attendee first: attendees go with their meeting, so one that is found here has been in a live
+        // meeting, and one that is not found may be missing because its meeting has ended.
+        let attendee_row =
+            sqlx::query("SELECT * FROM attendees WHERE meeting = ? AND id = ? AND generation = ?")
+                .bind(meeting.to_string())
+                .bind(attendee.to_string())
+                .bind(generation)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(unavailable)?;
+        let meeting_row = sqlx::query("SELECT * FROM meetings WHERE id = ? AND ended_at IS NULL")
+            .bind(meeting.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let meeting_row = meeting_row.ok_or(NotAdmitted::MeetingGone)?;
+        let attendee_row = attendee_row.ok_or(NotAdmitted::AttendeeGone)?;
+        let meeting = MeetingRow::from_row(&meeting_row).map_err(unavailable)?.0;
+        let attendee = AttendeeRow::from_row(&attendee_row).map_err(unavailable)?.0;
+        Ok(Admitted {
+            account: meeting.account,
+            external_meeting_id: meeting.external_meeting_id,
+            external_user_id: attendee.external_user_id.as_str().to_owned(),
+            capabilities: attendee.capabilities,
+            features: meeting.features,
+            meeting_created: meeting.created,
+        })
+    }
+
+    pub(super) async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        self.prune(Prune::Outbox, older_than).await
+    }
+
+    pub(super) async fn prune_ended(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        self.prune(Prune::Ended, older_than).await
+    }
+
+    /// Deletes in portions, so that commands get their turn in between.
+    async fn prune(&self, what: Prune, older_than: Timestamp) -> Result<u64, Unavailable> {
+        let mut total: u64 = 0;
+        loop {
+            let (reply, answer) = oneshot::channel();
+            self.ask(Ask::Prune { what, older_than, reply })?;
+            let gone = answer.await.unwrap_or(Err(Unavailable::Closed))?;
+            total = total.saturating_add(gone);
+            if gone < writer::PRUNE_PORTION {
+                return Ok(total);
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
+    pub(super) fn counters(&self) -> StoreCounters {
+        self.counters.read()
+    }
+
+    pub(super) async fn close(&self) {
+        // Readers first: a reader in the middle of something would keep the log from being folded in.
+        self.readers.close().await;
+        let (reply, closed) = oneshot::channel();
+        // Not `try_send`: closing has its turn even when the queue is full.
+        if self.queue.send(Ask::Close { reply }).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+/// The file of `sqlite:FILE` or `sqlite://FILE`.
+fn path_of(url: &str) -> Result<PathBuf, StoreError> {
+    let refuse = |why| Err(StoreError::Url { url: url.to_owned(), why });
+    let Some(rest) = url.strip_prefix("sqlite:") else {
+        return refuse("only SQLite stores are built in");
+    };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    if path.is_empty() || path.ends_with('/') {
+        return refuse("it names no file");
+    }
+    if path.contains(":memory:") || path.contains('?') {
+        return refuse("a store in memory and parameters are not supported");
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_PATIENCE)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+fn writing(path: &Path) -> SqliteConnectOptions {
+    options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // An answered command survives the power as well, not only the process.
+        .synchronous(SqliteSynchronous::Full)
+}
+
+fn reading(path: &Path) -> SqliteConnectOptions {
+    options(path).read_only(true)
+}
+
+fn unavailable(error: sqlx::Error) -> Unavailable {
+    match error {
+        sqlx::Error::PoolTimedOut => Unavailable::Busy,
+        sqlx::Error::PoolClosed => Unavailable::Closed,
+        error => {
+            tracing::error!(%error, "the store failed");
+            Unavailable::Database(error.to_string())
+        }
+    }
+}
+
+fn refuse_ended(row: &SqliteRow, meeting: MeetingId) -> Result<(), DecideError> {
+    match EndedRow::from_row(row).map_err(unavailable)? {
+        EndedRow(true) => Err(Refusal::MeetingEnded(meeting).into()),
+        EndedRow(false) => Ok(()),
+    }
+}
+
+/// Sequences begin at one. A place beyond what the column can hold is after everything.
+fn place(after: Option<Cursor>) -> i64 {
+    after.map_or(0, |Cursor(sequence)| i64::try_from(sequence).unwrap_or(i64::MAX))
+}
+
+/// A row more than the page shows says that there is a next page.
+fn one_more(max: u32) -> i64 {
+    i64::from(max).saturating_add(1)
+}
+
+fn page<T>(
+    rows: &[SqliteRow],
+    max: u32,
+    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Page<T>, sqlx::Error> {
+    let max = usize::try_from(max).unwrap_or(usize::MAX);
+    let shown = rows.get(..max).unwrap_or(rows);
+    let items = shown.iter().map(read).collect::<Result<Vec<T>, sqlx::Error>>()?;
+    let next = match shown.last() {
+        Some(last) if shown.len() < rows.len() => {
+            Some(Cursor(last.try_get::<i64, _>("sequence")?.unsigned_abs()))
+        }
+        _ => None,
+    };
+    Ok(Page { items, next })
+}

@@ -1,0 +1,383 @@
+//! The one who writes: takes what waits into one transaction, decides, commits, and only then answers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use campanile_control::{
+    AccountId, AttendeeId, Change, Circumstances, Decision, Fresh, Limits, MeetingId, MeetingState,
+    Namespace, Needs, Snapshot, Write, decide, needs,
+};
+use jiff::Timestamp;
+use metrics::{counter, histogram};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, FromRow};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::rows::{AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting};
+use super::unavailable;
+use crate::store::lock::Lock;
+use crate::store::{DecideError, Decided, StoreCounters, Unavailable};
+
+/// Most commands that share one transaction. A commit waits for the disk; what waits meanwhile rides along
+/// with the next one. The bound keeps a transaction, and the wait behind it, short.
+const GROUP_MOST: usize = 64;
+
+/// Most rows that one prune deletes.
+pub(super) const PRUNE_PORTION: u64 = 1000;
+
+/// Seconds from BEGIN to after COMMIT.
+const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
+/// Transactions that were rolled back.
+const COMMIT_FAILURES: &str = "campanile_store_commit_failures_total";
+
+/// What the writer is asked to do.
+pub(super) enum Ask {
+    Decide {
+        account: AccountId,
+        namespace: Namespace,
+        write: Write,
+        reply: oneshot::Sender<Result<Decided, DecideError>>,
+    },
+    Prune {
+        what: Prune,
+        older_than: Timestamp,
+        reply: oneshot::Sender<Result<u64, Unavailable>>,
+    },
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// What is pruned.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Prune {
+    Outbox,
+    Ended,
+}
+
+/// What an ask came to inside a transaction, kept until the commit.
+enum Done {
+    Decided(Result<Decided, DecideError>),
+    Pruned(u64),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    commands: AtomicU64,
+    commits: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Counters {
+    pub(super) fn read(&self) -> StoreCounters {
+        StoreCounters {
+            commands: self.commands.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+}
+
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    limits: Limits,
+    counters: Arc<Counters>,
+    /// Let go of only when the connection is closed.
+    lock: Lock,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: SqliteConnection,
+        limits: Limits,
+        counters: Arc<Counters>,
+        lock: Lock,
+    ) -> Writer {
+        Writer { connection, limits, counters, lock }
+    }
+
+    /// Serves until it is told to close, or until nobody is left who could ask.
+    pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
+        let mut group = Vec::with_capacity(GROUP_MOST);
+        let mut closing = None;
+        while closing.is_none() && asks.recv_many(&mut group, GROUP_MOST).await > 0 {
+            let mut work = Vec::with_capacity(group.len());
+            for ask in group.drain(..) {
+                match ask {
+                    Ask::Close { reply } => {
+                        asks.close();
+                        closing = Some(reply);
+                    }
+                    ask => work.push(ask),
+                }
+            }
+            self.serve(work).await;
+        }
+        // Whoever asked behind the closing hears that it is closed: their replies are dropped with the queue.
+        drop(asks);
+        self.close().await;
+        if let Some(reply) = closing {
+            let _ = reply.send(());
+        }
+    }
+
+    async fn close(mut self) {
+        let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.connection).await;
+        if let Err(error) = folded {
+            // Nothing is lost: the next opening reads the log.
+            tracing::warn!(%error, "the store's log could not be folded into its file");
+        }
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the store did not close cleanly");
+        }
+        drop(self.lock);
+    }
+
+    /// Serves a group in one transaction. When it fails, each ask gets a transaction of its own, so that one
+    /// that the database cannot swallow does not take its neighbours along.
+    async fn serve(&mut self, group: Vec<Ask>) {
+        if group.is_empty() {
+            return;
+        }
+        match self.commit(&group).await {
+            Ok(done) => group.into_iter().zip(done).for_each(|(ask, done)| self.answer(ask, Ok(done))),
+            Err(error) if group.len() == 1 => {
+                let failure = unavailable(error);
+                group.into_iter().for_each(|ask| self.answer(ask, Err(failure.clone())));
+            }
+            Err(error) => {
+                tracing::warn!(%error, asks = group.len(), "a shared transaction failed, each is tried alone");
+                for ask in group {
+                    let alone = self.commit(std::slice::from_ref(&ask)).await;
+                    let done = alone.map_err(unavailable).and_then(|mut done| {
+                        done.pop().ok_or_else(|| Unavailable::Database("no answer".to_owned()))
+                    });
+                    self.answer(ask, done);
+                }
+            }
+        }
+    }
+
+    fn answer(&self, ask: Ask, done: Result<Done, Unavailable>) {
+        match (ask, done) {
+            (Ask::Decide { reply, .. }, done) => {
+                self.counters.commands.fetch_add(1, Ordering::Relaxed);
+                let result = match done {
+                    Ok(Done::Decided(result)) => result,
+                    Ok(Done::Pruned(_)) => Err(Unavailable::Database("mixed answers".to_owned()).into()),
+                    Err(failure) => Err(failure.into()),
+                };
+                if let Err(Ok(lost)) = reply.send(result)
+                    && !lost.effects.is_empty()
+                {
+                    tracing::warn!(effects = ?lost.effects, "nobody waited for a decision: its effects are lost");
+                }
+            }
+            (Ask::Prune { reply, .. }, done) => {
+                let result = match done {
+                    Ok(Done::Pruned(gone)) => Ok(gone),
+                    Ok(Done::Decided(_)) => Err(Unavailable::Database("mixed answers".to_owned())),
+                    Err(failure) => Err(failure),
+                };
+                // A prune without a listener has pruned all the same.
+                let _ = reply.send(result);
+            }
+            (Ask::Close { reply }, _) => {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    /// One transaction. Not sqlx's own: when SQLite rolls back by itself (a full disk), sqlx goes on counting
+    /// the transaction as open and refuses every later one.
+    async fn commit(&mut self, group: &[Ask]) -> Result<Vec<Done>, sqlx::Error> {
+        let began = Instant::now();
+        let result = self.attempt(group).await;
+        if result.is_ok() {
+            self.counters.commits.fetch_add(1, Ordering::Relaxed);
+            histogram!(COMMIT_SECONDS).record(began.elapsed());
+        } else {
+            self.counters.failures.fetch_add(1, Ordering::Relaxed);
+            counter!(COMMIT_FAILURES).increment(1);
+            // Fails when SQLite has rolled back already, which is as good.
+            let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
+        }
+        result
+    }
+
+    async fn attempt(&mut self, group: &[Ask]) -> Result<Vec<Done>, sqlx::Error> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let mut done = Vec::with_capacity(group.len());
+        for ask in group {
+            done.push(match ask {
+                Ask::Decide { account, namespace, write, .. } => {
+                    Done::Decided(self.decide(account, *namespace, write).await?)
+                }
+                Ask::Prune { what, older_than, .. } => Done::Pruned(self.prune(*what, *older_than).await?),
+                Ask::Close { .. } => Done::Pruned(0),
+            });
+        }
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        Ok(done)
+    }
+
+    /// Load, decide, apply. A refusal applies nothing and spoils nothing.
+    async fn decide(
+        &mut self,
+        account: &AccountId,
+        namespace: Namespace,
+        write: &Write,
+    ) -> Result<Result<Decided, DecideError>, sqlx::Error> {
+        let needs = needs(write);
+        let snapshot = self.load(account, &needs).await?;
+        let fresh = Fresh {
+            meeting: MeetingId(Uuid::new_v4()),
+            attendees: (0..needs.attendee_ids).map(|_| AttendeeId(Uuid::new_v4())).collect(),
+        };
+        let circumstances = Circumstances { account, namespace, now: now(), limits: &self.limits };
+        let decision = match decide(&snapshot, write, &fresh, circumstances) {
+            Ok(decision) => decision,
+            Err(refusal) => return Ok(Err(refusal.into())),
+        };
+        let Decision { changes, events, effects, outcome } = decision;
+        for change in &changes {
+            self.apply(change).await?;
+        }
+        for event in &events {
+            insert_event(Uuid::new_v4(), event).execute(&mut self.connection).await?;
+        }
+        Ok(Ok(Decided { outcome, effects }))
+    }
+
+    async fn load(&mut self, account: &AccountId, needs: &Needs<'_>) -> Result<Snapshot, sqlx::Error> {
+        let mut snapshot = Snapshot::default();
+        if let Some(token) = needs.token {
+            let row =
+                sqlx::query_as("SELECT * FROM meetings WHERE account = ? AND token = ? AND ended_at IS NULL")
+                    .bind(account.0.as_str())
+                    .bind(token.as_str())
+                    .fetch_optional(&mut self.connection)
+                    .await?;
+            snapshot.same_token = row.map(|MeetingRow(meeting)| meeting);
+            snapshot.live_meetings =
+                sqlx::query_scalar("SELECT count(*) FROM meetings WHERE account = ? AND ended_at IS NULL")
+                    .bind(account.0.as_str())
+                    .fetch_one(&mut self.connection)
+                    .await?;
+        }
+        let Some(meeting) = needs.meeting else { return Ok(snapshot) };
+        snapshot.meeting = self.load_meeting(account, meeting).await?;
+        if !matches!(snapshot.meeting, MeetingState::Live(_)) {
+            return Ok(snapshot);
+        }
+        let attendees = match (needs.attendee, needs.external_user_ids.as_slice()) {
+            (Some(attendee), _) => {
+                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND id = ?")
+                    .bind(meeting.to_string())
+                    .bind(attendee.to_string())
+                    .fetch_all(&mut self.connection)
+                    .await?
+            }
+            (None, []) => Vec::new(),
+            (None, [name]) => {
+                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND external_user_id = ?")
+                    .bind(meeting.to_string())
+                    .bind(name.as_str())
+                    .fetch_all(&mut self.connection)
+                    .await?
+            }
+            // A meeting has few attendees: all of them at once cost less than a hundred questions.
+            (None, _) => {
+                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ?")
+                    .bind(meeting.to_string())
+                    .fetch_all(&mut self.connection)
+                    .await?
+            }
+        };
+        snapshot.attendees = attendees.into_iter().map(|AttendeeRow(attendee)| attendee).collect();
+        if !needs.external_user_ids.is_empty() {
+            snapshot.attendee_count = sqlx::query_scalar("SELECT count(*) FROM attendees WHERE meeting = ?")
+                .bind(meeting.to_string())
+                .fetch_one(&mut self.connection)
+                .await?;
+        }
+        Ok(snapshot)
+    }
+
+    async fn load_meeting(
+        &mut self,
+        account: &AccountId,
+        id: MeetingId,
+    ) -> Result<MeetingState, sqlx::Error> {
+        let row = sqlx::query("SELECT * FROM meetings WHERE id = ? AND account = ?")
+            .bind(id.to_string())
+            .bind(account.0.as_str())
+            .fetch_optional(&mut self.connection)
+            .await?;
+        let Some(row) = row else { return Ok(MeetingState::Unknown) };
+        let EndedRow(ended) = EndedRow::from_row(&row)?;
+        if ended {
+            return Ok(MeetingState::Ended);
+        }
+        Ok(MeetingState::Live(Box::new(MeetingRow::from_row(&row)?.0)))
+    }
+
+    async fn apply(&mut self, change: &Change) -> Result<(), sqlx::Error> {
+        match change {
+            Change::InsertMeeting(meeting) => {
+                insert_meeting(meeting).execute(&mut self.connection).await?;
+            }
+            Change::EndMeeting { meeting, at, reason } => {
+                sqlx::query("DELETE FROM attendees WHERE meeting = ?")
+                    .bind(meeting.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
+                sqlx::query("UPDATE meetings SET ended_at = ?, end_reason = ? WHERE id = ?")
+                    .bind(at.as_millisecond())
+                    .bind(reason.as_str())
+                    .bind(meeting.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
+            }
+            Change::InsertAttendee(attendee) => {
+                insert_attendee(attendee).execute(&mut self.connection).await?;
+            }
+            Change::DeleteAttendee { meeting, attendee } => {
+                sqlx::query("DELETE FROM attendees WHERE meeting = ? AND id = ?")
+                    .bind(meeting.to_string())
+                    .bind(attendee.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn prune(&mut self, what: Prune, older_than: Timestamp) -> Result<u64, sqlx::Error> {
+        let statement = match what {
+            Prune::Outbox => {
+                "DELETE FROM outbox WHERE sequence IN
+                 (SELECT sequence FROM outbox WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+            }
+            Prune::Ended => {
+                "DELETE FROM meetings WHERE sequence IN
+                 (SELECT sequence FROM meetings WHERE ended_at < ? ORDER BY ended_at LIMIT ?)"
+            }
+        };
+        let portion = i64::try_from(PRUNE_PORTION).unwrap_or(i64::MAX);
+        let result = sqlx::query(statement)
+            .bind(older_than.as_millisecond())
+            .bind(portion)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(result.rows_affected())
+    }
+}
+
+/// The time as the store keeps it, so that a meeting read back equals the one that was answered.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
