@@ -9,7 +9,15 @@
 #![forbid(unsafe_code)]
 
 mod counters;
+mod demux;
+mod entropy;
+mod forward;
+mod layers;
+mod negotiation;
 mod path;
+mod sdp;
+mod session;
+mod subscriptions;
 mod worker;
 
 use std::net::SocketAddr;

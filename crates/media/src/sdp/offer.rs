@@ -1,0 +1,412 @@
+//! Reads an offer. Hostile text gives an error, never a panic, and costs time in proportion to its length.
+
+use std::collections::HashSet;
+
+use super::codec::{CodecKind, Feedback, Format, is_usable_pt, parameter};
+use super::{
+    Direction, HeaderExtension, Kind, MAX_MID_LEN, MAX_RID_LEN, MAX_RIDS, MAX_SDP_LEN, MAX_SECTIONS, SdpError,
+};
+
+/// Extension ids above this need the two-byte form, which no sender of ours uses (RFC 8285 §4.2).
+const MAX_EXTENSION_ID: u8 = 14;
+
+/// Payload types have seven bits.
+const PAYLOAD_TYPES: usize = 128;
+
+/// SHA-256.
+const FINGERPRINT_LEN: usize = 32;
+
+/// RFC 8839 §5.4: ufrag and pwd have at most 256 characters.
+const MAX_ICE_LEN: usize = 256;
+
+/// An offer, cut down to what an answer depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) transport: RemoteTransport,
+    pub(crate) allow_mixed: bool,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// How the client is reached and recognised. One for all sections: everything is bundled.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct RemoteTransport {
+    pub(crate) ufrag: String,
+    pub(crate) pwd: String,
+    /// SHA-256 of the client's certificate.
+    pub(crate) fingerprint: [u8; FINGERPRINT_LEN],
+}
+
+impl std::fmt::Debug for RemoteTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RemoteTransport").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
+}
+
+/// One m-line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Section {
+    pub(crate) kind: Kind,
+    /// `audio`, `video`, ... as written.
+    pub(crate) media: String,
+    pub(crate) protocol: String,
+    /// The first payload type as written, to have something to write when the section is rejected.
+    pub(crate) first_format: String,
+    pub(crate) mid: String,
+    /// Port 0 without `bundle-only`, not in the bundle, or not RTP: answered with port 0.
+    pub(crate) rejected: bool,
+    pub(crate) direction: Direction,
+    pub(crate) formats: Vec<Format>,
+    pub(crate) extensions: Vec<(u8, HeaderExtension)>,
+    /// The primary SSRC and its RTX, if announced.
+    pub(crate) ssrc: Option<(u32, Option<u32>)>,
+    /// Simulcast layers in the order of `a=simulcast:send`, without `~`.
+    pub(crate) rids: Vec<String>,
+    pub(crate) opus: OpusWishes,
+}
+
+/// How a client wants its mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct OpusWishes {
+    pub(crate) stereo: bool,
+    pub(crate) max_bitrate: Option<u32>,
+}
+
+impl Offer {
+    pub(crate) fn parse(text: &str) -> Result<Offer, SdpError> {
+        if text.len() > MAX_SDP_LEN {
+            return Err(SdpError::TooLong(text.len()));
+        }
+        let mut lines = text.lines().map(str::trim_end);
+        if lines.next() != Some("v=0") {
+            return Err(SdpError::NotSdp);
+        }
+        let (session, raw) = split_sections(lines)?;
+        let bundle = bundled_mids(&session);
+        let mut sections = Vec::with_capacity(raw.len());
+        for (index, raw_section) in raw.iter().enumerate() {
+            sections.push(Section::parse(index, raw_section, &bundle)?);
+        }
+        check_unique(&sections)?;
+        let first = sections.iter().position(|section| !section.rejected).ok_or(SdpError::NothingToAnswer)?;
+        let carrier = raw.get(first).ok_or(SdpError::NothingToAnswer)?;
+        let transport = RemoteTransport::parse(&session, carrier)?;
+        let allow_mixed =
+            session.has("extmap-allow-mixed") || raw.iter().any(|section| section.has("extmap-allow-mixed"));
+        Ok(Offer { transport, allow_mixed, sections })
+    }
+}
+
+/// The attributes of the session or of one section, in order.
+#[derive(Debug, Default)]
+struct Raw<'a> {
+    media_line: &'a str,
+    attributes: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Raw<'a> {
+    fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.attributes.iter().filter(move |(key, _)| *key == name).map(|(_, value)| *value)
+    }
+
+    fn first(&self, name: &str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.first(name).is_some()
+    }
+}
+
+fn split_sections<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Raw<'a>, Vec<Raw<'a>>), SdpError> {
+    let mut session = Raw::default();
+    let mut sections: Vec<Raw<'a>> = Vec::new();
+    for line in lines {
+        if let Some(media_line) = line.strip_prefix("m=") {
+            if sections.len() == MAX_SECTIONS {
+                return Err(SdpError::TooManySections);
+            }
+            sections.push(Raw { media_line, attributes: Vec::new() });
+        } else if let Some(attribute) = line.strip_prefix("a=") {
+            let pair = attribute.split_once(':').unwrap_or((attribute, ""));
+            sections.last_mut().unwrap_or(&mut session).attributes.push(pair);
+        }
+    }
+    Ok((session, sections))
+}
+
+fn bundled_mids<'a>(session: &Raw<'a>) -> HashSet<&'a str> {
+    session
+        .all("group")
+        .filter_map(|group| group.strip_prefix("BUNDLE"))
+        .flat_map(str::split_ascii_whitespace)
+        .collect()
+}
+
+/// Two sections with one name could not be told apart, and one SSRC in two sections would be routed to either.
+fn check_unique(sections: &[Section]) -> Result<(), SdpError> {
+    let mut mids = HashSet::new();
+    let mut ssrcs = HashSet::new();
+    for section in sections {
+        if !mids.insert(section.mid.as_str()) {
+            return Err(SdpError::DuplicateMid(section.mid.clone()));
+        }
+        let announced = section.ssrc.into_iter().flat_map(|(primary, rtx)| [Some(primary), rtx]);
+        for ssrc in announced.flatten() {
+            if !ssrcs.insert(ssrc) {
+                return Err(SdpError::DuplicateSsrc(ssrc));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl RemoteTransport {
+    fn parse(session: &Raw<'_>, section: &Raw<'_>) -> Result<RemoteTransport, SdpError> {
+        let either = |name| section.first(name).or_else(|| session.first(name));
+        let valid = |value: &&str| !value.is_empty() && value.len() <= MAX_ICE_LEN;
+        let ufrag = either("ice-ufrag").filter(valid).ok_or(SdpError::NoIce)?;
+        let pwd = either("ice-pwd").filter(valid).ok_or(SdpError::NoIce)?;
+        let fingerprint = section
+            .all("fingerprint")
+            .chain(session.all("fingerprint"))
+            .find_map(sha256_fingerprint)
+            .ok_or(SdpError::NoFingerprint)?;
+        match either("setup") {
+            None | Some("actpass" | "active") => {}
+            Some(other) => return Err(SdpError::BadSetup(other.chars().take(16).collect())),
+        }
+        Ok(RemoteTransport { ufrag: ufrag.to_owned(), pwd: pwd.to_owned(), fingerprint })
+    }
+}
+
+fn sha256_fingerprint(value: &str) -> Option<[u8; FINGERPRINT_LEN]> {
+    let (hash, hex) = value.split_once(' ')?;
+    if !hash.eq_ignore_ascii_case("sha-256") {
+        return None;
+    }
+    let mut bytes = [0; FINGERPRINT_LEN];
+    let mut pairs = hex.trim().split(':');
+    for byte in &mut bytes {
+        let pair = pairs.next().filter(|pair| pair.len() == 2)?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    pairs.next().is_none().then_some(bytes)
+}
+
+impl Section {
+    fn parse(index: usize, raw: &Raw<'_>, bundle: &HashSet<&str>) -> Result<Section, SdpError> {
+        let mut words = raw.media_line.split_ascii_whitespace();
+        let (Some(media), Some(port), Some(protocol)) = (words.next(), words.next(), words.next()) else {
+            return Err(SdpError::BadMediaLine(index));
+        };
+        let port: u16 = port.parse().map_err(|_| SdpError::BadMediaLine(index))?;
+        let first_format = words.clone().next().unwrap_or("0").to_owned();
+        let kind = match media {
+            "audio" => Kind::Audio,
+            "video" => Kind::Video,
+            _ => Kind::Other,
+        };
+        let mid = raw.first("mid").ok_or(SdpError::NoMid(index))?.trim();
+        if !is_name(mid, MAX_MID_LEN) {
+            return Err(SdpError::BadMid(mid.chars().take(2 * MAX_MID_LEN).collect()));
+        }
+        let stopped = port == 0 && !raw.has("bundle-only");
+        let rejected =
+            stopped || kind == Kind::Other || !bundle.contains(mid) || !protocol.ends_with("RTP/SAVPF");
+        if !rejected && !raw.has("rtcp-mux") {
+            return Err(SdpError::NoRtcpMux(mid.to_owned()));
+        }
+        let (formats, opus) = parse_formats(raw, words);
+        Ok(Section {
+            kind,
+            media: media.to_owned(),
+            protocol: protocol.to_owned(),
+            first_format,
+            mid: mid.to_owned(),
+            rejected,
+            direction: direction(raw),
+            formats,
+            extensions: extensions(raw, kind),
+            ssrc: announced_ssrc(raw),
+            rids: rids(raw, mid)?,
+            opus,
+        })
+    }
+}
+
+/// Letters and digits only: str0m turns every other character of a mid or rid into `_`, and two names could become
+/// one.
+fn is_name(text: &str, max: usize) -> bool {
+    !text.is_empty()
+        && text.len() <= max
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn direction(raw: &Raw<'_>) -> Direction {
+    raw.attributes
+        .iter()
+        .find_map(|(name, _)| match *name {
+            "sendrecv" => Some(Direction::SendRecv),
+            "sendonly" => Some(Direction::SendOnly),
+            "recvonly" => Some(Direction::RecvOnly),
+            "inactive" => Some(Direction::Inactive),
+            _ => None,
+        })
+        // RFC 8866 §6.7.1.
+        .unwrap_or(Direction::SendRecv)
+}
+
+fn extensions(raw: &Raw<'_>, kind: Kind) -> Vec<(u8, HeaderExtension)> {
+    let mut found: Vec<(u8, HeaderExtension)> = Vec::new();
+    for value in raw.all("extmap") {
+        let mut words = value.split_ascii_whitespace();
+        let (Some(id), Some(uri)) = (words.next(), words.next()) else { continue };
+        let id = id.split('/').next().and_then(|id| id.parse::<u8>().ok());
+        let Some(id) = id.filter(|id| (1..=MAX_EXTENSION_ID).contains(id)) else { continue };
+        let Some(extension) = HeaderExtension::from_uri(uri).filter(|e| e.suits(kind)) else { continue };
+        if found.iter().all(|(other, known)| *other != id && *known != extension) {
+            found.push((id, extension));
+        }
+    }
+    found
+}
+
+/// The primary SSRC and its RTX: the first FID group, or the first SSRC. 0 is no SSRC: libwebrtc probes with it.
+fn announced_ssrc(raw: &Raw<'_>) -> Option<(u32, Option<u32>)> {
+    let parse = |word: &str| word.parse::<u32>().ok().filter(|ssrc| *ssrc != 0);
+    let group = raw.all("ssrc-group").find_map(|group| {
+        let mut words = group.split_ascii_whitespace();
+        if words.next() != Some("FID") {
+            return None;
+        }
+        let primary = parse(words.next()?)?;
+        let rtx = parse(words.next()?)?;
+        (primary != rtx).then_some((primary, Some(rtx)))
+    });
+    group.or_else(|| {
+        let first = raw.first("ssrc")?.split_ascii_whitespace().next()?;
+        Some((parse(first)?, None))
+    })
+}
+
+fn rids(raw: &Raw<'_>, mid: &str) -> Result<Vec<String>, SdpError> {
+    let mut declared: Vec<&str> = Vec::new();
+    for value in raw.all("rid") {
+        let mut words = value.split_ascii_whitespace();
+        let (Some(rid), Some("send")) = (words.next(), words.next()) else { continue };
+        if !is_name(rid, MAX_RID_LEN) {
+            return Err(SdpError::BadRid(rid.chars().take(2 * MAX_RID_LEN).collect()));
+        }
+        if declared.len() == MAX_RIDS {
+            return Err(SdpError::TooManyRids(mid.to_owned()));
+        }
+        if !declared.contains(&rid) {
+            declared.push(rid);
+        }
+    }
+    // `send low;~mid;hi recv ..`: `~` is a layer that is off for now, `a,b` are alternatives of one layer.
+    let ordered: Vec<&str> = raw
+        .first("simulcast")
+        .and_then(|value| value.split_ascii_whitespace().skip_while(|word| *word != "send").nth(1))
+        .map(|list| {
+            list.split(';')
+                .filter_map(|layer| layer.split(',').next())
+                .map(|rid| rid.trim_start_matches('~'))
+                .filter(|rid| declared.contains(rid))
+                .collect()
+        })
+        .unwrap_or_default();
+    let chosen = if ordered.is_empty() { declared } else { ordered };
+    let mut seen = HashSet::new();
+    Ok(chosen.into_iter().filter(|rid| seen.insert(*rid)).map(str::to_owned).collect())
+}
+
+/// One slot for each payload type, so that reading stays linear however many lines there are.
+#[derive(Clone, Copy, Default)]
+struct PayloadLines<'a> {
+    rtpmap: Option<&'a str>,
+    fmtp: Option<&'a str>,
+    feedback: Feedback,
+    rtx: Option<u8>,
+    listed: bool,
+}
+
+fn parse_formats<'a>(raw: &Raw<'a>, listed: impl Iterator<Item = &'a str>) -> (Vec<Format>, OpusWishes) {
+    let mut lines = [PayloadLines::default(); PAYLOAD_TYPES];
+    let mut every_feedback = Feedback::default();
+    for (name, value) in &raw.attributes {
+        let Some((pt, rest)) = value.split_once(' ') else { continue };
+        if *name == "rtcp-fb" && pt == "*" {
+            every_feedback.add(rest);
+            continue;
+        }
+        let Some(slot) = pt.parse::<usize>().ok().and_then(|pt| lines.get_mut(pt)) else { continue };
+        match *name {
+            "rtpmap" => slot.rtpmap = slot.rtpmap.or(Some(rest.trim())),
+            "fmtp" => slot.fmtp = slot.fmtp.or(Some(rest.trim())),
+            "rtcp-fb" => slot.feedback.add(rest),
+            _ => {}
+        }
+    }
+    let listed = mark_listed(&mut lines, listed);
+    link_rtx(&mut lines, &listed);
+
+    let mut formats: Vec<Format> = Vec::new();
+    let mut opus = OpusWishes::default();
+    for pt in listed {
+        let Some(slot) = lines.get(usize::from(pt)) else { continue };
+        let fmtp = slot.fmtp.unwrap_or("");
+        let Some(codec) = slot.rtpmap.and_then(|map| CodecKind::recognise(map, fmtp)) else { continue };
+        if formats.iter().any(|format| format.codec == codec) {
+            continue;
+        }
+        if codec == CodecKind::Opus {
+            opus = OpusWishes {
+                stereo: parameter(fmtp, "stereo") == Some("1"),
+                max_bitrate: parameter(fmtp, "maxaveragebitrate").and_then(|value| value.parse().ok()),
+            };
+        }
+        let start_bitrate = parameter(fmtp, "x-google-start-bitrate").and_then(|value| value.parse().ok());
+        let feedback = merged(slot.feedback, every_feedback);
+        formats.push(Format { codec, pt, rtx: slot.rtx, feedback, start_bitrate });
+    }
+    (formats, opus)
+}
+
+fn merged(one: Feedback, other: Feedback) -> Feedback {
+    Feedback {
+        transport_cc: one.transport_cc || other.transport_cc,
+        ccm_fir: one.ccm_fir || other.ccm_fir,
+        nack: one.nack || other.nack,
+        nack_pli: one.nack_pli || other.nack_pli,
+    }
+}
+
+/// The payload types of the m-line in order, each once.
+fn mark_listed<'a>(
+    lines: &mut [PayloadLines<'a>; PAYLOAD_TYPES],
+    words: impl Iterator<Item = &'a str>,
+) -> Vec<u8> {
+    let mut listed = Vec::new();
+    for pt in words.filter_map(|word| word.parse::<u8>().ok()).filter(|pt| is_usable_pt(*pt)) {
+        if let Some(slot) = lines.get_mut(usize::from(pt))
+            && !slot.listed
+        {
+            slot.listed = true;
+            listed.push(pt);
+        }
+    }
+    listed
+}
+
+fn link_rtx(lines: &mut [PayloadLines<'_>; PAYLOAD_TYPES], listed: &[u8]) {
+    for pt in listed {
+        let Some(slot) = lines.get(usize::from(*pt)) else { continue };
+        let is_rtx = slot.rtpmap.is_some_and(|map| map.to_ascii_lowercase().starts_with("rtx/"));
+        let apt = slot.fmtp.and_then(|fmtp| parameter(fmtp, "apt")).and_then(|apt| apt.parse::<usize>().ok());
+        let Some(apt) = apt.filter(|_| is_rtx) else { continue };
+        if let Some(main) = lines.get_mut(apt) {
+            main.rtx = main.rtx.or(Some(*pt));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The commands that change who gets what: offers, switches, pauses.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use str0m::media::{Mid, Rid};
+
+use crate::layers::{LayerKey, Subscriber};
+use crate::negotiation::{Agreed, Groundwork, Wanted, groundwork};
+use crate::sdp::codec::{CodecKind, CodecTable};
+use crate::sdp::offer::{Offer, RemoteTransport};
+use crate::session::{Fault, Publication, SectionKey, Session, Setup, Subscription};
+use crate::worker::{SessionKey, Worker};
+use crate::{Codec, Event, MeetingId, Output, SessionId, StreamId};
+
+impl Worker {
+    pub(crate) fn offer(
+        &mut self,
+        meeting: MeetingId,
+        session: SessionId,
+        request: u64,
+        sdp: &str,
+        send: Vec<StreamId>,
+        receive: &[Option<StreamId>],
+    ) {
+        let answered = Offer::parse(sdp)
+            .map_err(|error| error.to_string())
+            .and_then(|offer| self.agree(meeting, session, request, &offer, send, receive));
+        if let Err(reason) = answered {
+            self.counters.offers_refused += 1;
+            let event = Event::Refused { meeting, session, request, reason };
+            self.outputs.push_back(Output::Event(event));
+        }
+    }
+
+    fn agree(
+        &mut self,
+        meeting: MeetingId,
+        session: SessionId,
+        request: u64,
+        offer: &Offer,
+        send: Vec<StreamId>,
+        receive: &[Option<StreamId>],
+    ) -> Result<(), String> {
+        let existing = self.by_id.get(&session).copied();
+        let key = match existing {
+            Some(key) => self.check_same(key, meeting, &offer.transport)?,
+            None => self.create(meeting, session, offer)?,
+        };
+        let receive = receive
+            .iter()
+            .map(|stream| stream.and_then(|s| Some((s, self.layers.published(meeting, s)?))))
+            .collect();
+        let wanted = Wanted { send, receive };
+        let now = self.now;
+        // The session and the entropy are both the worker's, and only one of them may be borrowed from it.
+        let mut entropy = self.entropy.fork();
+        let agreed = self
+            .with_session(key, |session, sink| session.negotiate(offer, &wanted, &mut entropy, now, sink))
+            .ok_or("the media session is lost")?;
+        self.apply(key, request, agreed, existing.is_none());
+        Ok(())
+    }
+
+    /// No ICE restart, no other certificate, no other meeting: that would be another client.
+    fn check_same(
+        &self,
+        key: SessionKey,
+        meeting: MeetingId,
+        transport: &RemoteTransport,
+    ) -> Result<SessionKey, String> {
+        let session = self.sessions.get(key).ok_or("the media session is lost")?;
+        if session.meeting != meeting {
+            return Err("the media session belongs to another meeting".to_owned());
+        }
+        if session.remote != *transport {
+            return Err("ICE credentials and fingerprint cannot change: reconnect instead".to_owned());
+        }
+        Ok(key)
+    }
+
+    fn create(&mut self, meeting: MeetingId, id: SessionId, offer: &Offer) -> Result<SessionKey, String> {
+        if self.sessions.len() >= self.max_sessions {
+            return Err(format!("this media worker has {} sessions, as many as it may", self.max_sessions));
+        }
+        let now = self.now;
+        let (shared, entropy) = (&self.shared, &mut self.entropy);
+        let Ok(Groundwork { rtc, local, table, extensions }) =
+            catch_unwind(AssertUnwindSafe(|| groundwork(offer, shared, entropy, id.0, now)))
+        else {
+            self.counters.panics += 1;
+            return Err("a fault inside the server".to_owned());
+        };
+        let ufrag = local.ufrag.clone();
+        let remote = offer.transport.clone();
+        let setup = Setup { id, meeting, rtc, local, remote, table, extensions };
+        let mut sink = self.sink();
+        let made = catch_unwind(AssertUnwindSafe(|| Session::new(setup, now, &mut sink)));
+        let session = made.unwrap_or(Err(Fault::Panic)).map_err(|fault| fault.to_string())?;
+        let key = self.sessions.insert(session);
+        self.by_id.insert(id, key);
+        self.demux.add_session(key, ufrag);
+        Ok(key)
+    }
+
+    /// Lets the rest of the worker know what was agreed.
+    fn apply(&mut self, key: SessionKey, request: u64, agreed: Agreed, first: bool) {
+        for (section, layers) in agreed.gone {
+            for layer in layers {
+                self.layers.unsubscribe(layer, Subscriber { session: key, section });
+            }
+        }
+        self.set_publications(key, &agreed.published);
+        for (section, stream) in agreed.tiles {
+            self.show(key, section, stream);
+        }
+        let Some(session) = self.sessions.get(key) else { return };
+        let (meeting, id) = (session.meeting, session.id);
+        let mut events = Vec::with_capacity(3);
+        if first {
+            let decodes = decodable(&session.table);
+            events.push(Event::Codecs { meeting, session: id, decodes });
+        }
+        if let Some(wishes) = agreed.wishes {
+            let (stereo, max_bitrate) = (wishes.stereo, wishes.max_bitrate);
+            events.push(Event::AudioSettings { meeting, session: id, stereo, max_bitrate });
+        }
+        let (sdp, tracks) = (agreed.sdp, agreed.tracks);
+        events.push(Event::Answered { meeting, session: id, request, sdp, tracks });
+        self.counters.offers_answered += 1;
+        self.outputs.extend(events.into_iter().map(Output::Event));
+    }
+
+    fn set_publications(&mut self, key: SessionKey, published: &[(Mid, Option<Rid>, StreamId)]) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        let meeting = session.meeting;
+        let before = std::mem::take(&mut session.publications);
+        for old in &before {
+            if published.iter().all(|(_, _, stream)| *stream != old.stream) {
+                self.unpublish(old.layer);
+            }
+        }
+        let mut publications: Vec<Publication> = Vec::with_capacity(published.len());
+        for (mid, rid, stream) in published {
+            if publications.iter().any(|known| known.stream == *stream) {
+                continue;
+            }
+            let Some(layer) = self.layers.publish(meeting, *stream, key) else {
+                tracing::debug!(%meeting, %stream, "somebody else publishes this stream");
+                continue;
+            };
+            publications.push(Publication { mid: *mid, rid: *rid, stream: *stream, layer });
+        }
+        let layers: Vec<LayerKey> = publications.iter().map(|publication| publication.layer).collect();
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.publications = publications;
+            session.forget_bindings();
+        }
+        for layer in layers {
+            self.ask_for_keyframe(layer);
+        }
+    }
+
+    /// Sets what a section shows. Between layers of one publisher the old one is shown until the new one's keyframe;
+    /// another publisher's picture must not stay for a moment.
+    fn show(&mut self, key: SessionKey, section: SectionKey, stream: Option<(StreamId, LayerKey)>) {
+        let subscriber = Subscriber { session: key, section };
+        let Some(tile) = self.sessions.get_mut(key).and_then(|session| session.tile_mut(section)) else {
+            return;
+        };
+        let before = tile.subscription;
+        if before.map(|s| (s.stream, s.layer)) == stream {
+            return;
+        }
+        let shown = tile.forwarder.layer();
+        let publisher = |layer: LayerKey| self.layers.get(layer).and_then(|layer| layer.publisher);
+        let same_source = match (before, stream) {
+            (Some(before), Some((_, layer))) => publisher(before.layer) == publisher(layer),
+            _ => false,
+        };
+        self.change_tile(subscriber, |tile| {
+            if !same_source {
+                tile.forwarder.stop();
+            }
+            tile.subscription = stream.map(|(stream, layer)| Subscription {
+                stream,
+                layer,
+                // A tile that the user paused stays paused when its layer changes.
+                paused: same_source && before.is_some_and(|before| before.paused),
+            });
+        });
+        if let Some((_, layer)) = stream.filter(|(_, layer)| shown != Some(*layer)) {
+            self.layers.subscribe(layer, subscriber);
+            self.ask_for_keyframe(layer);
+        }
+    }
+
+    pub(crate) fn switch(&mut self, session: SessionId, mid: &str, stream: StreamId) {
+        let Some((key, section)) = self.find_tile(session, mid) else { return };
+        let Some(meeting) = self.sessions.get(key).map(|session| session.meeting) else { return };
+        // A layer that just vanished: the index that says so is on its way.
+        let Some(layer) = self.layers.published(meeting, stream) else { return };
+        self.show(key, section, Some((stream, layer)));
+    }
+
+    pub(crate) fn unsubscribe(&mut self, session: SessionId, mids: &[String]) {
+        for mid in mids {
+            if let Some((key, section)) = self.find_tile(session, mid) {
+                self.show(key, section, None);
+            }
+        }
+    }
+
+    /// A section that was agreed as a tile and has not been stopped.
+    fn find_tile(&self, session: SessionId, mid: &str) -> Option<(SessionKey, SectionKey)> {
+        let key = *self.by_id.get(&session)?;
+        let state = self.sessions.get(key)?;
+        let section = state.section_named(mid)?;
+        state.sections.get(section)?.tile.as_ref()?;
+        Some((key, section))
+    }
+
+    pub(crate) fn set_paused(&mut self, session: SessionId, streams: &[StreamId], paused: bool) {
+        let Some(key) = self.by_id.get(&session).copied() else { return };
+        let Some(state) = self.sessions.get(key) else { return };
+        let changed: Vec<(SectionKey, LayerKey)> = state
+            .sections
+            .iter()
+            .filter_map(|(section, state)| Some((section, state.tile.as_ref()?.subscription?)))
+            .filter(|(_, subscription)| {
+                subscription.paused != paused && streams.contains(&subscription.stream)
+            })
+            .map(|(section, subscription)| (section, subscription.layer))
+            .collect();
+        for (section, layer) in changed {
+            self.change_tile(Subscriber { session: key, section }, |tile| {
+                if let Some(subscription) = tile.subscription.as_mut() {
+                    subscription.paused = paused;
+                }
+                tile.forwarder.stop();
+            });
+            if !paused {
+                if let Some(layer) = self.layers.get_mut(layer) {
+                    layer.keyframes.want();
+                }
+                self.ask_for_keyframe(layer);
+            }
+        }
+    }
+}
+
+/// What a client with this table can be sent.
+fn decodable(table: &CodecTable) -> Vec<Codec> {
+    let mut codecs: Vec<Codec> = table
+        .entries()
+        .iter()
+        .filter_map(|entry| match entry.codec {
+            CodecKind::Opus => None,
+            CodecKind::Vp8 => Some(Codec::Vp8),
+            CodecKind::H264 => Some(Codec::H264ConstrainedBaseline),
+            CodecKind::Vp9 => Some(Codec::Vp9Profile0),
+            CodecKind::Av1 => Some(Codec::Av1Main),
+        })
+        .collect();
+    codecs.sort();
+    codecs
+}
