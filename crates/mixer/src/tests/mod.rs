@@ -180,16 +180,18 @@ impl Speaker {
             if !self.sending {
                 continue;
             }
-            let payload = self.encoder.encode_vec_float(&pcm, 1_275).expect("a packet");
+            let mut level = None;
+            let payload = self.canned.clone().unwrap_or_else(|| {
+                let pcm: Vec<f32> = (from..end).map(sound).collect();
+                level = Some(level_of(&pcm));
+                Arc::from(self.encoder.encode_vec_float(&pcm, 1_275).expect("a packet"))
+            });
             let level = match self.tells {
-                Tells::Truth => Some(level_of(&pcm)),
+                Tells::Truth => level,
                 Tells::Nothing => None,
                 Tells::Always(level) => Some(level),
             };
-            packets.push((
-                complete,
-                Packet { sequence: self.sequence, timestamp, level, payload: Arc::from(payload) },
-            ));
+            packets.push((complete, Packet { sequence: self.sequence, timestamp, level, payload }));
             self.sequence += 1;
         }
     }
@@ -200,6 +202,8 @@ pub(crate) struct Ear {
     decoder: Option<opus::Decoder>,
     pub(crate) sound: Vec<f32>,
     pub(crate) frames: u64,
+    /// For every frame, whether at most two got it: it came from a talker's own mix.
+    pub(crate) few: Vec<bool>,
 }
 
 pub(crate) struct World {
@@ -238,7 +242,7 @@ impl World {
     pub(crate) fn join(&mut self, slot: u64, listening: bool) {
         self.mix.join(SlotId(slot));
         let decoder = listening.then(|| opus::Decoder::new(48_000, opus::Channels::Mono).expect("a decoder"));
-        self.ears.insert(SlotId(slot), Ear { decoder, sound: Vec::new(), frames: 0 });
+        self.ears.insert(SlotId(slot), Ear { decoder, sound: Vec::new(), frames: 0, few: Vec::new() });
     }
 
     pub(crate) fn speak(&mut self, speaker: Speaker, listening: bool) {
@@ -296,6 +300,7 @@ impl World {
                 assert!(served.insert(*listener), "{listener:?} got two frames in a tick");
                 let ear = self.ears.get_mut(listener).expect("only slots that joined listen");
                 ear.frames += 1;
+                ear.few.push(frame.listeners.len() <= 2);
                 if let Some(decoder) = &mut ear.decoder {
                     let length = decoder.decode_float(&frame.payload, &mut pcm, false).expect("Opus");
                     assert_eq!(length, TICK_SAMPLES);
