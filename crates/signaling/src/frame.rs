@@ -120,9 +120,8 @@ pub(crate) fn pong(ping: &PingPong) -> Option<SignalFrame> {
 
 /// For a client that does not speak this protocol: a status that ends it, because trying again will not help.
 pub(crate) fn protocol_error() -> SignalFrame {
-    let level = Some(notification::Level::Error.into());
-    let message = Some("too many messages that make no sense here".to_owned());
-    SignalFrame::from(Notification { level, message }).with_error(400, "not this protocol")
+    // Not as a NOTIFICATION: of those the client looks at nothing but the text.
+    SignalFrame::from(AudioStatus { audio_status: Some(400) }).with_error(400, "not this protocol")
 }
 
 /// The message that carries `frame`.

@@ -50,7 +50,7 @@ impl LiveMeeting {
             self.broadcast(frame(accepted), now, to);
         }
         if hang_up {
-            return self.flood(id, now);
+            return self.flood(id, "too many data messages", now);
         }
         if !throttled.is_empty() && self.sessions.contains_key(&id) {
             self.send(id, frame(throttled), now);

@@ -45,16 +45,15 @@ impl LiveMeeting {
     /// The meeting was ended: AUDIO_STATUS 410 to all. Sockets without JOIN hear of it when they send one.
     pub fn handle_end(&mut self, now: Instant) {
         self.ended = true;
+        for id in self.joined_sessions() {
+            self.send_status(id, MEETING_ENDED, now);
+            self.retire(id, Afterwards::Linger(close::MEETING_ENDED, "meeting ended"), now);
+        }
         // Nobody is told that the others leave: everybody does.
         for (seat, place) in mem::take(&mut self.places) {
             if place.announced.is_some() {
                 self.outputs.tell(Fact::Left(attending(seat, &place)));
             }
-        }
-        let joined: Vec<SessionId> = self.joined_sessions();
-        for id in joined {
-            self.send_status(id, MEETING_ENDED, now);
-            self.retire(id, Afterwards::Linger(close::MEETING_ENDED, "meeting ended"), now);
         }
         self.refuse_waiting(None, Refusal::MeetingEnded, now);
         self.settle(now);

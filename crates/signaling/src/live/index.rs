@@ -8,13 +8,9 @@ use bytes::Bytes;
 use campanile_control::ids::{AttendeeId, GroupId, SessionId};
 
 use super::LiveMeeting;
-use super::session::{Layer, Publishing, Seat, Session};
+use super::session::{Session, Shown};
 use crate::Codec;
 use crate::frame::{self, Index, MediaType, SignalFrame, StreamDescriptor};
-
-/// What the client lets a camera have unless an application says otherwise. Stands in where a client names no bitrate
-/// for its only layer, since the client that receives takes 0 for "off".
-const USUAL_KBPS: u32 = 1_500;
 
 /// What all INDEXes of one moment have in common.
 #[derive(Debug)]
@@ -149,39 +145,24 @@ fn encode(index: &Index, stamp: u64) -> Bytes {
 
 fn source(session: &Session) -> Option<Source> {
     let publishing = session.joined()?.publishing.as_ref()?;
-    let is_only = publishing.named == 1;
-    let seat = session.seat();
-    let describe = |layer: &Layer| describe(layer, publishing, seat, &session.who.external_user_id, is_only);
-    let layers: Vec<StreamDescriptor> = publishing.named().filter_map(describe).collect();
-    (!layers.is_empty()).then_some(Source { attendee: seat.attendee, group: publishing.group, layers })
+    let layers: Vec<StreamDescriptor> =
+        publishing.shown.iter().map(|layer| describe(layer, publishing.group, session)).collect();
+    (!layers.is_empty()).then_some(Source { attendee: session.who.attendee, group: publishing.group, layers })
 }
 
-/// The entry of a layer that is on and has sent something.
-fn describe(
-    layer: &Layer,
-    publishing: &Publishing,
-    seat: Seat,
-    external_user_id: &str,
-    is_only: bool,
-) -> Option<StreamDescriptor> {
-    let kbps = match layer.max_bitrate_kbps {
-        Some(kbps) if kbps > 0 => kbps,
-        Some(_) | None if is_only => USUAL_KBPS,
-        // The client says that a layer is off by giving it no bitrate.
-        Some(_) | None => return None,
-    };
-    layer.live.then(|| StreamDescriptor {
+fn describe(layer: &Shown, group: GroupId, session: &Session) -> StreamDescriptor {
+    StreamDescriptor {
         stream_id: Some(layer.stream.0),
         framerate: layer.framerate,
-        max_bitrate_kbps: Some(kbps),
+        max_bitrate_kbps: Some(layer.kbps),
         track_label: None,
-        group_id: Some(publishing.group.0),
+        group_id: Some(group.0),
         // What the publisher puts here is in kilobits for a field of bits. Without it, receivers take the maximum.
         avg_bitrate_bps: None,
-        attendee_id: Some(seat.wire_id()),
+        attendee_id: Some(session.seat().wire_id()),
         media_type: Some(MediaType::Video.into()),
-        external_user_id: Some(external_user_id.to_owned()),
+        external_user_id: Some(session.who.external_user_id.clone()),
         width: layer.width,
         height: layer.height,
-    })
+    }
 }

@@ -195,7 +195,7 @@ impl LiveMeeting {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
         let admitted = session.frames.take(now);
         if !admitted {
-            self.flood(id, now);
+            self.flood(id, "too many frames", now);
         }
         admitted
     }
@@ -269,9 +269,9 @@ impl LiveMeeting {
     }
 
     /// The session sends too much.
-    fn flood(&mut self, id: SessionId, now: Instant) {
+    fn flood(&mut self, id: SessionId, reason: &'static str, now: Instant) {
         self.counters.floods = self.counters.floods.saturating_add(1);
-        self.close_unclean(id, close::TOO_MANY_FRAMES, "too many frames", now);
+        self.close_unclean(id, close::TOO_MANY_FRAMES, reason, now);
     }
 
     fn send(&mut self, id: SessionId, frame: SignalFrame, now: Instant) {

@@ -23,6 +23,10 @@ const DATA_MESSAGES: Rate = Rate { per_second: 200, burst: 2_000 };
 /// A client may open its socket and send JOIN much later (`start({ signalingOnly: true })`), and pings only then.
 pub const PRE_JOIN_LIFETIME: Duration = Duration::from_secs(300);
 
+/// What the client lets a camera have unless an application says otherwise. Stands in where a client names no bitrate
+/// for its only layer, since a client that receives takes 0 for "off".
+const USUAL_KBPS: u32 = 1_500;
+
 /// What one session is, and how far it has come.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -77,6 +81,18 @@ pub(super) struct Publishing {
     pub(super) layers: Vec<Layer>,
     /// How many of `layers` the last SUBSCRIBE named.
     pub(super) named: usize,
+    /// What INDEX shows of it.
+    pub(super) shown: Vec<Shown>,
+}
+
+/// A layer as INDEX shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) stream: StreamId,
+    pub(super) kbps: u32,
+    pub(super) framerate: Option<u32>,
+    pub(super) width: Option<u32>,
+    pub(super) height: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -99,6 +115,37 @@ impl Publishing {
 
     pub(super) fn is_live(&self) -> bool {
         self.layers.iter().any(|layer| layer.live)
+    }
+
+    /// Finds out anew what to show: the layers that are on and have sent something.
+    ///
+    /// A client that changes its layers turns the old ones off before the new ones have sent anything. Until they have,
+    /// what was shown stays: otherwise everybody's tile would go away and come back.
+    pub(super) fn look(&mut self) {
+        let is_only = self.named == 1;
+        let on: Vec<(&Layer, u32)> =
+            self.named().filter_map(|layer| Some((layer, layer.kbps_if_on(is_only)?))).collect();
+        let is_on = !on.is_empty();
+        let alive = on.into_iter().filter(|(layer, _)| layer.live);
+        let shown: Vec<Shown> = alive.map(|(layer, kbps)| layer.show(kbps)).collect();
+        if !shown.is_empty() || !is_on {
+            self.shown = shown;
+        }
+    }
+}
+
+impl Layer {
+    fn kbps_if_on(&self, is_only: bool) -> Option<u32> {
+        match self.max_bitrate_kbps {
+            Some(kbps) if kbps > 0 => Some(kbps),
+            // The client says that a layer is off by giving it no bitrate, unless there is nothing else it could send.
+            Some(_) | None => is_only.then_some(USUAL_KBPS),
+        }
+    }
+
+    fn show(&self, kbps: u32) -> Shown {
+        let Layer { stream, framerate, width, height, .. } = *self;
+        Shown { stream, kbps, framerate, width, height }
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use super::session::{Layer, Offered, Publishing, Seat};
 use super::{Fact, LiveMeeting, MediaRequest, Track};
-use crate::close;
 use crate::frame::{
     Duplex, MediaType, PauseResume, RemoteVideoUpdate, SignalFrame, StreamAllocation, StreamDescriptor,
     Subscribe, SubscribeAck, TrackMapping,
@@ -46,8 +45,7 @@ impl LiveMeeting {
             return self.offer(id, subscribe, now);
         }
         if joined.subscribing.queue.len() >= MOST_QUEUED {
-            self.counters.floods = self.counters.floods.saturating_add(1);
-            return self.close_unclean(id, close::TOO_MANY_FRAMES, "too many SUBSCRIBEs", now);
+            return self.flood(id, "too many SUBSCRIBEs", now);
         }
         joined.subscribing.queue.push_back(subscribe);
     }
@@ -141,7 +139,7 @@ impl LiveMeeting {
 
     fn new_publishing(&mut self) -> Publishing {
         self.last_group = self.last_group.saturating_add(1);
-        Publishing { group: GroupId(self.last_group), layers: Vec::new(), named: 0 }
+        Publishing { group: GroupId(self.last_group), layers: Vec::new(), named: 0, shown: Vec::new() }
     }
 
     /// Gives each described layer its stream id: the one it has, or a new one. Never the client's placeholder.
@@ -161,6 +159,7 @@ impl LiveMeeting {
         for (layer, descriptor) in publishing.layers.iter_mut().zip(video) {
             layer.describe(descriptor);
         }
+        publishing.look();
         publishing
     }
 
@@ -301,6 +300,7 @@ impl LiveMeeting {
         let was_live = publishing.is_live();
         let Some(layer) = publishing.layers.iter_mut().find(|layer| layer.stream == stream) else { return };
         layer.live = true;
+        publishing.look();
         self.index_stale = true;
         if !was_live {
             self.outputs.tell(Fact::VideoStarted(who));
