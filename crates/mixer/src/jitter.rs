@@ -230,6 +230,12 @@ impl Jitter {
         TICK_SAMPLES as u32 - self.owed + self.ahead
     }
 
+    /// The timestamp that is played next.
+    #[cfg(test)]
+    pub(crate) fn cursor(&self) -> u32 {
+        self.cursor as u32
+    }
+
     /// Takes a packet and counts what became of it.
     pub(crate) fn handle_packet(&mut self, packet: Packet, now: Instant, counters: &mut Counters) -> Arrival {
         let Some(samples) = codec::duration(&packet.payload) else {
@@ -368,7 +374,7 @@ impl Jitter {
     /// Once a second: is the buffer too short or too long?
     fn review(&mut self) {
         if let Some(least) = self.slack.least {
-            let packet = self.queue.front().map_or(FRAME, |entry| i64::from(entry.samples));
+            let packet = self.queue.front().map_or(FRAME, |entry| i64::from(entry.samples).max(FRAME));
             if least < LEAST_SLACK {
                 if self.stretches == 0 {
                     self.wish_longer();
