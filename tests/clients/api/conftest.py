@@ -26,11 +26,12 @@ def pytest_configure(config):
         pytest.exit(f"{BINARY} does not exist: build it, or say where it is with CAMPANILE_BIN", returncode=2)
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        for other in {"old", "new"} - {GENERATION}:
-            if item.get_closest_marker(other):
-                item.add_marker(pytest.mark.skip(reason=f"{other} boto3 only"))
+def pytest_collection_modifyitems(config, items):
+    """Leaves out what this boto3 has no words for; the other environment runs it."""
+    (other,) = {"old", "new"} - {GENERATION}
+    foreign = [item for item in items if item.get_closest_marker(other)]
+    items[:] = [item for item in items if item not in foreign]
+    config.hook.pytest_deselected(items=foreign)
 
 
 class Api:

@@ -41,8 +41,10 @@ class Service:
 
     def start(self):
         self.starts += 1
-        ready_file = self.data_dir.with_name(f"{self.data_dir.name}-ready-{self.starts}.json")
-        self.log = self.data_dir.with_name(f"{self.data_dir.name}-log-{self.starts}.txt")
+        # Named after this object too: two services may be given one data directory, to see the second refuse it.
+        name = f"{self.data_dir.name}-{id(self):x}-{self.starts}"
+        ready_file = self.data_dir.with_name(f"{name}-ready.json")
+        self.log = self.data_dir.with_name(f"{name}-log.txt")
         command = [
             str(BINARY), "dev",
             "--http", f"127.0.0.1:{self.http_port}",

@@ -306,11 +306,16 @@ def test_a_port_that_is_taken_is_explained(service, tmp_path):
     assert str(port) in answer.stderr + answer.stdout
 
 
-def test_serve_refuses_the_known_keys(tmp_path):
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [("campanile-dev", "campanile-dev-secret"), ("AKIDOWN", "campanile-dev-secret"), ("campanile-dev", "own-secret-0123456789")],
+    ids=["both", "secret", "key"],
+)
+def test_serve_refuses_the_known_keys(tmp_path, key, secret):
     config = tmp_path / "campanile.toml"
     config.write_text(
         '[http]\nlisten = "127.0.0.1:0"\n[media]\nlisten = "127.0.0.1:0"\n'
-        '[auth]\naccess_key_id = "campanile-dev"\nsecret_access_key = "campanile-dev-secret"\n'
+        f'[auth]\naccess_key_id = "{key}"\nsecret_access_key = "{secret}"\n'
     )
     process = subprocess.Popen(
         [BINARY, "serve", "--config", config, "--data-dir", tmp_path / "data"],
@@ -322,7 +327,7 @@ def test_serve_refuses_the_known_keys(tmp_path):
         process.kill()
         pytest.fail("it serves with public keys")
     assert process.returncode != 0
-    assert "campanile-dev" in output
+    assert "public" in output and "auth." in output, output
 
 
 def test_unknown_settings_are_errors(tmp_path):
