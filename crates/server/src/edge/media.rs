@@ -62,7 +62,6 @@ pub struct Overloaded;
 pub struct WorkerThread {
     commands: WorkerCommands,
     stop: Arc<AtomicBool>,
-    address: SocketAddr,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -116,11 +115,6 @@ impl BoundWorker {
         self.socket.local_addr()
     }
 
-    /// Where commands for this worker go; usable before it runs.
-    pub fn commands(&self) -> WorkerCommands {
-        self.commands.clone()
-    }
-
     /// Starts the thread. `candidates` are the public addresses put into answers.
     pub fn start(self, candidates: Vec<SocketAddr>, outlet: impl Outlet) -> anyhow::Result<WorkerThread> {
         let address = self.socket.local_addr()?;
@@ -154,7 +148,7 @@ impl BoundWorker {
             published: Instant::now(),
         };
         let thread = std::thread::Builder::new().name("media".into()).spawn(move || looped.run())?;
-        Ok(WorkerThread { commands: self.commands, stop, address, thread: Some(thread) })
+        Ok(WorkerThread { commands: self.commands, stop, thread: Some(thread) })
     }
 }
 
@@ -170,10 +164,6 @@ impl ReceiveBuffer for UdpSocketState {
 }
 
 impl WorkerThread {
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     pub fn commands(&self) -> WorkerCommands {
         self.commands.clone()
     }

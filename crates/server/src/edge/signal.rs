@@ -12,7 +12,6 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use campanile_control::MeetingId;
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
 use campanile_signaling::{Attending, close as codes, frame};
@@ -112,7 +111,10 @@ pub async fn upgrade(
         Some(_) => None,
         None => match app.unseated.enter(from.ip()) {
             Some(guard) => Some(guard),
-            None => return (StatusCode::TOO_MANY_REQUESTS, "too many sockets without a join token").into_response(),
+            None => {
+                return (StatusCode::TOO_MANY_REQUESTS, "too many sockets without a join token")
+                    .into_response();
+            }
         },
     };
     upgrade
