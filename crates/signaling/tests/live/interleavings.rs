@@ -314,8 +314,6 @@ fn perform(world: &mut World, model: &mut Model, step: Step) -> Option<()> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn clients_know_what_is_so(steps in proptest::collection::vec(step(), 1..120)) {
         let limits = LiveLimits { attendees: 3, video_publishers: 2, ..LiveLimits::default() };
