@@ -228,6 +228,37 @@ mod tests {
         assert_eq!(decode(&message), Ok(ping()));
     }
 
+    /// What amazon-chime-sdk-js 3.32.0 writes, by its own encoder.
+    const JOIN_OF_JS: &str = "08fbd0eab6b7331001223108021802221d2a066368726f6d653a13616d617a6f6e2d6368696d652d73646b2d6a7330ef\
+         fdb6f50d3801500160006800";
+    const SUBSCRIBE_OF_JS: &str = "08fcd0eab6b73310033241080312270802100f18dc0b2217416d617a6f6e4368696d6545787072657373566964656f30\
+         0238f80a48021800180722002a06683a333437383000380142020102";
+
+    fn of_js(hex: &str) -> SignalFrame {
+        let mut message = vec![FRAME_BYTE];
+        message.extend(data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap());
+        decode(&message).unwrap()
+    }
+
+    #[test]
+    fn reads_what_the_js_client_writes() {
+        let frame = of_js(JOIN_OF_JS);
+        assert_eq!((frame.r#type(), frame.timestamp_ms), (Type::Join, 1_767_225_600_123));
+        let join = frame.join.unwrap();
+        assert_eq!((join.protocol_version(), join.flags(), join.audio_session_id()), (2, 2, 0xdead_beef));
+        assert_eq!(join.server_side_network_adaption(), NetworkAdaption::AdaptionDefault);
+        assert!(join.wants_compressed_sdp());
+        assert_eq!(join.client_details.unwrap().client_source(), "amazon-chime-sdk-js");
+
+        let subscribe = of_js(SUBSCRIBE_OF_JS).subscribe.unwrap();
+        assert_eq!((subscribe.duplex(), &subscribe.receive_stream_ids[..]), (Duplex::Duplex, &[0, 7][..]));
+        assert_eq!((subscribe.sdp_offer(), subscribe.compressed_sdp_offer()), ("", &[1, 2][..]));
+        assert_eq!((subscribe.audio_host(), subscribe.audio_muted()), ("h:3478", true));
+        let video = &subscribe.send_streams[0];
+        assert_eq!((video.media_type(), video.stream_id(), video.group_id()), (MediaType::Video, 2, 2));
+        assert_eq!((video.max_bitrate_kbps(), video.framerate()), (1_500, 15));
+    }
+
     #[test]
     fn an_empty_payload_is_on_the_wire() {
         let frame = decode(&encode(&SignalFrame::from(LeaveAck {}))).unwrap();

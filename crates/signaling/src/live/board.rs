@@ -22,6 +22,8 @@ const MOST_DEPARTURES: usize = 1_024;
 const TOPIC_LENGTH: std::ops::RangeInclusive<usize> = 1..=36;
 const LONGEST_DATA: usize = 2_048;
 const NS_PER_MS: i64 = 1_000_000;
+/// The least distance of two stamps. JS reads them into a double, which cannot tell apart less than 256 ns.
+const LEAST_STEP_NS: i64 = 1_000;
 
 #[derive(Debug)]
 pub(super) struct Board {
@@ -89,7 +91,7 @@ impl Board {
     /// Nanoseconds since 1970, later than every stamp before.
     pub(super) fn stamp(&mut self, wall_ms: u64) -> i64 {
         let wall_ns = i64::try_from(wall_ms).unwrap_or(i64::MAX).saturating_mul(NS_PER_MS);
-        self.last_ingest_ns = wall_ns.max(self.last_ingest_ns.saturating_add(1));
+        self.last_ingest_ns = wall_ns.max(self.last_ingest_ns.saturating_add(LEAST_STEP_NS));
         self.last_ingest_ns
     }
 

@@ -18,8 +18,8 @@ fn goes_to_everybody_but_the_sender() {
     assert_snapshot!(world.transcript(), @r#"
     2 DATA chat="one" from a1/user1 at +0ns
     3 DATA chat="one" from a1/user1 at +0ns
-    2 DATA chat="two" from a1/user1 at +1ns
-    3 DATA chat="two" from a1/user1 at +1ns
+    2 DATA chat="two" from a1/user1 at +1000ns
+    3 DATA chat="two" from a1/user1 at +1000ns
     "#);
 }
 
@@ -169,5 +169,5 @@ fn stamps_rise_even_when_the_clock_does_not() {
         world.pump();
     }
     let stamps = world.clients[&b].messages.iter().map(|m| m.ingest_time_ns() - EPOCH_MS * 1_000_000);
-    assert_eq!(stamps.collect::<Vec<_>>(), [5_000_000, 5_000_001, 5_000_002, 6_000_000]);
+    assert_eq!(stamps.collect::<Vec<_>>(), [5_000_000, 5_001_000, 5_002_000, 6_000_000]);
 }
