@@ -169,9 +169,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `[limits]`
-#[derive(Debug, Clone, Default)]
-pub struct LimitsConfig {}
+/// `[limits]`: quotas.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LimitsConfig {
+    pub control: campanile_control::Limits,
+}
 
 /// `[security]`
 #[derive(Debug, Clone)]
@@ -203,3 +205,6 @@ pub const MASTER_KEY_FILE: &str = "master.key";
 pub fn sqlite_url(data_dir: &Path) -> String {
     format!("sqlite:{}", data_dir.join(DATABASE_FILE).display())
 }
+
+#[cfg(test)]
+mod tests;

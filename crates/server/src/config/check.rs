@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use super::settings::{Auth, Http, Log, Media, Security, Settings, Store};
+use super::settings::{Auth, Http, Limits, Log, Media, Security, Settings, Store};
 use super::sources::{Origins, Overrides};
 use super::{
     AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEV_ACCESS_KEY_ID,
@@ -38,7 +38,7 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
     Ok(Config {
         mode,
         security: security(&settings.security, &store),
-        limits: LimitsConfig::default(),
+        limits: limits(&settings.limits, origins)?,
         log: log(&settings.log, origins)?,
         http,
         media,
@@ -328,6 +328,23 @@ fn read_secret(name: &str, path: &str) -> Checked<String> {
 fn security(written: &Security, store: &StoreConfig) -> SecurityConfig {
     let default = || store.data_dir.join(MASTER_KEY_FILE);
     SecurityConfig { master_key_file: written.master_key_file.as_ref().map_or_else(default, PathBuf::from) }
+}
+
+/// The largest number of attendees that a meeting can have (the model's bound of `MeetingFeatures.Attendee.MaxCount`).
+const MOST_ATTENDEES: u64 = 250;
+
+fn limits(written: &Limits, origins: &Origins) -> Checked<LimitsConfig> {
+    let bounded = |key: &str, given: Option<u64>, default: u32, most: u64| match given {
+        None => Ok(default),
+        Some(count) if (1..=most).contains(&count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
+        Some(count) => refuse(format!("{}: {count} must be from 1 to {most}", origins.name("limits", key))),
+    };
+    let default = campanile_control::Limits::default();
+    let control = campanile_control::Limits {
+        meetings: bounded("meetings", written.meetings, default.meetings, u32::MAX.into())?,
+        attendees: bounded("attendees", written.attendees, default.attendees, MOST_ATTENDEES)?,
+    };
+    Ok(LimitsConfig { control })
 }
 
 fn log(written: &Log, origins: &Origins) -> Checked<LogConfig> {

@@ -52,7 +52,12 @@ pub(super) struct Auth {
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Limits {}
+pub(super) struct Limits {
+    #[serde(deserialize_with = "number")]
+    pub(super) meetings: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) attendees: Option<u64>,
+}
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
