@@ -1,15 +1,38 @@
 //! What every part of the running service shares.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use campanile_aws::placement::Placement;
+use campanile_signaling::token::JoinTokenKey;
+use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::Config;
+use crate::edge::origin::OriginRules;
+use crate::edge::signal::Unseated;
 use crate::live::Live;
+use crate::shutdown::Shutdown;
+use crate::store::Store;
 
 /// One running service. Shared as `Arc<App>`; each field guards its own state.
 #[derive(Debug)]
 pub struct App {
     pub config: Config,
+    pub store: Store,
+    /// Mints and checks join tokens.
+    pub tokens: JoinTokenKey,
+    /// The URLs of a meeting.
+    pub placement: Placement,
     pub live: Live,
+    /// Sockets without a seat, counted.
+    pub unseated: Arc<Unseated>,
+    /// Whose requests are answered.
+    pub origins: OriginRules,
+    pub shutdown: Shutdown,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+    /// The URL that clients are told, without a trailing slash.
+    pub endpoint: String,
     /// Where HTTP and signaling are bound (never port 0).
     pub http_address: SocketAddr,
 }

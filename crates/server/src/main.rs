@@ -3,12 +3,21 @@
 //! This crate is the only one with sockets, files, clocks and SQL. What the protocols mean is next door:
 //! `campanile_control` (law), `campanile_aws` (API), `campanile_signaling`, `campanile_media`, `campanile_mixer`.
 
+// Nothing of a binary can be reached from outside: here `pub` says what other modules may use.
+#![allow(unreachable_pub)]
+#![forbid(unsafe_code)]
+
 mod app;
+mod cli;
 mod config;
 mod edge;
 mod keys;
 mod live;
 mod mixing;
 mod observe;
+mod shutdown;
+mod store;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,189 @@
+//! One run of the service, from its settings to its end.
+
+use std::fs::DirBuilder;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, anyhow};
+use campanile_aws::placement::Placement;
+use campanile_signaling::token::JoinTokenKey;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use super::print::{self, Reached};
+use super::ready::Ready;
+use crate::app::App;
+use crate::config::{Config, Mode, StoreConfig};
+use crate::edge::origin::OriginRules;
+use crate::edge::{http, listener};
+use crate::keys::MasterKey;
+use crate::live::Live;
+use crate::observe;
+use crate::shutdown::{self, DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown};
+use crate::store::Store;
+
+/// The label of the join-token key, and the number that its tokens carry.
+const JOIN_LABEL: &str = "campanile join token";
+const JOIN_KEY_ID: u8 = 0;
+/// Histograms are folded this often, so that nobody has to scrape for memory to stay flat.
+const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs until SIGTERM or Ctrl-C.
+pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
+    let began = Instant::now();
+    observe::start_logs(&config.log);
+    let metrics = observe::start_metrics()?;
+    raise_file_limit();
+    let data = DataDir::open(&config.store)?;
+    let master = MasterKey::load_or_make(&config.security.master_key_file, config.mode == Mode::Serve)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let (app, listener) = start(config, &master, metrics).await?;
+        let serving = tokio::spawn(listener::serve(
+            listener,
+            http::router(Arc::clone(&app)),
+            app.config.http.max_connections,
+            app.shutdown.clone(),
+        ));
+        announce(&app, ready_file.as_deref(), began)?;
+        tokio::spawn(fold_metrics(app.metrics.clone()));
+        let temporary = data.temporary();
+        shutdown::requested(move || drop(temporary.map(std::fs::remove_dir_all))).await?;
+        stop(&app, serving).await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(RUNTIME_PATIENCE);
+    result
+}
+
+/// Binds, opens and puts together. The order is that of what a user is most likely to have to mend.
+async fn start(
+    config: Config,
+    master: &MasterKey,
+    metrics: PrometheusHandle,
+) -> anyhow::Result<(Arc<App>, TcpListener)> {
+    let listener = listener::bind(config.http.listen)
+        .with_context(|| cannot_listen("TCP", config.http.listen, "--http"))?;
+    let http_address = listener.local_addr()?;
+    let live =
+        Live::start(&config.media).with_context(|| cannot_listen("UDP", config.media.listen, "--media"))?;
+    let endpoint = config.http.endpoint(http_address);
+    let placement = Placement::new(&endpoint, &config.media.audio_host(live.media_address()))?;
+    let store = Store::open(&config.store.url, config.limits.control)
+        .await
+        .with_context(|| format!("cannot open the store {}", config.store.url))?;
+    let app = App {
+        origins: OriginRules::new(&config, http_address),
+        tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
+        shutdown: Shutdown::new(),
+        unseated: Arc::default(),
+        http_address,
+        endpoint,
+        placement,
+        store,
+        live,
+        metrics,
+        config,
+    };
+    Ok((Arc::new(app), listener))
+}
+
+fn cannot_listen(protocol: &str, address: SocketAddr, flag: &str) -> String {
+    format!(
+        "cannot listen on {address} ({protocol}); is another campanile running? {flag} {}:0 picks a free port",
+        crate::config::bracketed(&address.ip().to_string())
+    )
+}
+
+/// Everything accepts: says so to the script, the log and the human.
+fn announce(app: &App, ready_file: Option<&Path>, began: Instant) -> anyhow::Result<()> {
+    if let Some(path) = ready_file {
+        Ready::new(&app.config, &app.endpoint)
+            .write(path)
+            .with_context(|| format!("cannot write the ready file {}", path.display()))?;
+    }
+    let media = app.live.media_address();
+    let started_in = format!("{} ms", began.elapsed().as_millis());
+    tracing::info!(endpoint = %app.endpoint, http = %app.http_address, %media, %started_in, "ready");
+    let reached = Reached { config: &app.config, endpoint: &app.endpoint, http: app.http_address, media };
+    print::block(&print::started(&reached));
+    Ok(())
+}
+
+/// Clients first, while requests in flight finish; the store last, because both may still use it.
+async fn stop(app: &App, serving: tokio::task::JoinHandle<()>) {
+    app.shutdown.begin();
+    let clients = async {
+        if tokio::time::timeout(DRAIN_PATIENCE, app.live.drain()).await.is_err() {
+            tracing::warn!("media did not end in time");
+        }
+    };
+    let (_, served) = tokio::join!(clients, serving);
+    if served.is_err() {
+        tracing::error!("the listener ended in a panic");
+    }
+    if tokio::time::timeout(STORE_PATIENCE, app.store.close()).await.is_err() {
+        tracing::warn!("the store did not close in time; it will recover at the next start");
+    }
+    tracing::info!("stopped");
+}
+
+async fn fold_metrics(metrics: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(METRICS_UPKEEP).await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Every socket is a file; the usual soft limit of 1,024 is far below `http.max_connections`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
+/// The directory of the store, made when it is not there, and removed at the end when it was only for this run.
+struct DataDir {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl DataDir {
+    fn open(config: &StoreConfig) -> anyhow::Result<DataDir> {
+        let path = config.data_dir.clone();
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(|error| {
+            anyhow!(
+                "cannot make the data directory {}: {error}; choose another with --data-dir",
+                path.display()
+            )
+        })?;
+        let data = DataDir { path, temporary: config.temporary };
+        // Files that the store makes would fail with less to the point.
+        let probe = data.path.join(".writable");
+        std::fs::write(&probe, []).and_then(|()| std::fs::remove_file(&probe)).map_err(|error| {
+            let path = data.path.display();
+            anyhow!("cannot write to the data directory {path}: {error}; choose another with --data-dir")
+        })?;
+        Ok(data)
+    }
+
+    fn temporary(&self) -> Option<PathBuf> {
+        self.temporary.then(|| self.path.clone())
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        if let Some(path) = self.temporary() {
+            if let Err(error) = std::fs::remove_dir_all(&path) {
+                tracing::warn!(path = %path.display(), %error, "the temporary data directory could not be removed");
+            }
+        }
+    }
+}
