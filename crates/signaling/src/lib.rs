@@ -27,6 +27,6 @@ pub mod token;
 
 pub use frame::CodecCapability as Codec;
 pub use live::{
-    Attending, Counters, DROP_GRACE, Fact, LEAVE_LINGER, Level, LiveLimits, LiveMeeting, MediaFact,
-    MediaRequest, Output, PRE_JOIN_LIFETIME, Track,
+    Attending, Counters, DROP_GRACE, Fact, INDEX_PACE, LEAVE_LINGER, Level, LiveLimits, LiveMeeting,
+    MediaFact, MediaRequest, Output, PRE_JOIN_LIFETIME, Track,
 };

@@ -2,15 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use campanile_control::ids::{AttendeeId, GroupId, SessionId};
 
 use super::LiveMeeting;
+use super::clock::later;
 use super::session::{Session, Shown};
 use crate::Codec;
 use crate::frame::{self, Index, MediaType, SignalFrame, StreamDescriptor};
+
+/// The least time between two INDEXes to everybody. The first change is told at once, and those that follow it
+/// together: every INDEX may make every client negotiate anew, a burst of newcomers would cause the square of their
+/// number, and one client that comes and goes shall not be able to keep all others busy.
+pub const INDEX_PACE: Duration = Duration::from_millis(100);
 
 /// What all INDEXes of one moment have in common.
 #[derive(Debug)]
@@ -30,11 +36,17 @@ struct Source {
 }
 
 impl LiveMeeting {
-    /// Sends INDEX to everybody whose INDEX has changed.
+    /// When the next INDEX is due, if anything has changed.
+    pub(super) fn index_due(&self) -> Option<Instant> {
+        self.index_told.filter(|_| self.index_stale).map(|told| later(told, INDEX_PACE))
+    }
+
+    /// Sends INDEX to everybody whose INDEX has changed, unless it has just been done.
     pub(super) fn flush_index(&mut self, now: Instant) {
-        if !std::mem::take(&mut self.index_stale) {
+        if !self.index_stale || self.index_due().is_some_and(|due| due > now) {
             return;
         }
+        self.index_stale = false;
         let census = self.census();
         let stamp = self.clock.stamp(now);
         // Whoever sends nothing sees the same: made once, encoded once, if anybody needs it.
@@ -64,6 +76,7 @@ impl LiveMeeting {
                 common_message = Some(message.clone());
             }
             joined.index = Some(index);
+            self.index_told = Some(now);
             self.outputs.send(*id, message);
         }
     }

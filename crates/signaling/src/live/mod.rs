@@ -26,6 +26,7 @@ use campanile_control::ids::{MeetingId, SessionId, StreamId};
 
 pub use api::{Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, Output, Track};
 pub use ending::{DROP_GRACE, LEAVE_LINGER};
+pub use index::INDEX_PACE;
 pub use session::PRE_JOIN_LIFETIME;
 
 use crate::close;
@@ -71,8 +72,9 @@ pub struct LiveMeeting {
     clock: Clock,
     outputs: Outputs,
     counters: Counters,
-    /// Something that the INDEX shows has changed.
+    /// Something that the INDEX shows has changed since it was told to everybody.
     index_stale: bool,
+    index_told: Option<Instant>,
     ended: bool,
     draining: bool,
 }
@@ -104,6 +106,7 @@ impl LiveMeeting {
             outputs: Outputs::default(),
             counters: Counters::default(),
             index_stale: false,
+            index_told: None,
             ended: false,
             draining: false,
         }
@@ -160,7 +163,7 @@ impl LiveMeeting {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(Session::deadline);
         let places = self.places.values().filter_map(Place::deadline);
-        sessions.chain(places).min()
+        sessions.chain(places).chain(self.index_due()).min()
     }
 
     /// The next thing to do.

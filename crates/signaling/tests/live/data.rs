@@ -93,7 +93,7 @@ fn beyond_the_soft_limit_it_comes_back_unsent() {
     for _ in 0..200 {
         world.send(a, message("chat", "fine", 0));
     }
-    world.forget();
+    world.transcript();
     world.send(a, message("chat", "too fast", 60_000));
     assert_snapshot!(world.transcript(), @r#"1 DATA chat="too fast" from a1/user1 at 0"#);
     assert_eq!(world.clients[&b].messages.len(), 200);
@@ -115,7 +115,7 @@ fn beyond_the_hard_limit_the_sender_is_hung_up_on() {
     world.send(a, burst.clone());
     world.send(a, burst.clone());
     assert!(world.clients.contains_key(&a));
-    world.forget();
+    world.transcript();
     world.send(a, burst);
     assert_snapshot!(world.transcript(), @r"
     1 close 4501 too many data messages

@@ -57,6 +57,7 @@ fn drops_after_a_while() {
     2 INDEX people=1 codecs=[] []
     ");
     // Whoever comes back later is new, under a higher number.
+    world.settle();
     world.enter(who(1));
     assert_snapshot!(world.transcript(), @r#"
     media: open 3

@@ -80,7 +80,9 @@ fn without_media_nobody_is_announced() {
     let b = world.join(who(2));
     world.forget();
     world.send(b, Leave {});
+    world.settle();
     let c = world.join(who(3));
+    world.settle();
     world.close(c);
     assert_snapshot!(world.transcript(), @r#"
     2 LeaveAck

@@ -138,6 +138,7 @@ fn two_hundred_and_fifty_find_a_place() {
     let sessions: Vec<_> = (1..=250).map(|number| world.enter(who(number))).collect();
     let late = world.join(who(251));
     assert_eq!(world.clients[&late].statuses, [409]);
+    world.settle();
     for session in &sessions {
         let client = &world.clients[session];
         assert_eq!(client.roster.len(), 250);

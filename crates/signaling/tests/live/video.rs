@@ -27,6 +27,7 @@ fn starts_and_stops_a_camera() {
     fact: a1 video started
     2 INDEX people=2 codecs=[] [s1/g1 a1 "user1" 1500k 15fps]
     "#);
+    world.settle();
     world.send(a, subscribe(&[], &[0]));
     world.answer(a);
     assert_snapshot!(world.transcript(), @r#"
@@ -35,6 +36,7 @@ fn starts_and_stops_a_camera() {
     2 INDEX people=2 codecs=[] []
     1 ACK Some(Rx) allocations=[] tracks=[] answer=deflated "v=0 answer"
     "#);
+    world.settle();
     world.publish(a, &[1_500]);
     assert_snapshot!(world.transcript(), @r#"
     media: 1 offer 3 "v=0 offer" send=[2] receive=[-]
@@ -109,32 +111,31 @@ fn simulcast_shows_the_layers_that_are_on_and_alive() {
     let mut world = World::new();
     let a = world.enter(who(1));
     let b = world.enter(who(2));
-    let layers = |world: &World| -> Vec<(u32, u32)> {
-        let index = world.clients[&b].index.as_ref().unwrap();
-        index.sources.iter().map(|source| (source.stream_id(), source.max_bitrate_kbps())).collect()
+    let layers = |world: &mut World| -> Vec<(u32, u32)> {
+        world.index(b).sources.iter().map(|source| (source.stream_id(), source.max_bitrate_kbps())).collect()
     };
     let streams = world.publish(a, &[0, 1_200, 0]);
-    assert_eq!(layers(&world), [(2, 1_200)]);
+    assert_eq!(layers(&mut world), [(2, 1_200)]);
     // A third attendee came: the client changes its layers, and they keep their ids.
     world.send(a, subscribe(&[300, 0, 1_200], &[0]));
     world.answer(a);
     assert_eq!(world.last_offer(a).unwrap().1, streams);
-    assert_eq!(layers(&world), [(2, 1_200)], "until something else has come");
+    assert_eq!(layers(&mut world), [(2, 1_200)], "until something else has come");
     world.media(MediaFact::SourceLive { session: a, stream: streams[2] });
-    assert_eq!(layers(&world), [(3, 1_200)]);
+    assert_eq!(layers(&mut world), [(3, 1_200)]);
     world.media(MediaFact::SourceLive { session: a, stream: streams[0] });
-    assert_eq!(layers(&world), [(1, 300), (3, 1_200)]);
+    assert_eq!(layers(&mut world), [(1, 300), (3, 1_200)]);
     // One layer instead of three, and three again.
     world.send(a, subscribe(&[900], &[0]));
     world.answer(a);
-    assert_eq!(layers(&world), [(1, 900)]);
+    assert_eq!(layers(&mut world), [(1, 900)]);
     world.send(a, subscribe(&[200, 600, 0], &[0]));
     world.answer(a);
     assert_eq!(world.last_offer(a).unwrap().1, streams);
-    assert_eq!(layers(&world), [(1, 200), (2, 600)]);
+    assert_eq!(layers(&mut world), [(1, 200), (2, 600)]);
     world.send(a, subscribe(&[0, 0, 0], &[0]));
     world.answer(a);
-    assert_eq!(layers(&world), [], "all off");
+    assert_eq!(layers(&mut world), [], "all off");
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn a_lone_layer_without_a_bitrate_is_on() {
     world.send(a, subscribe(&[0], &[0]));
     world.answer(a);
     world.media(MediaFact::SourceLive { session: a, stream: StreamId(1) });
-    assert_eq!(world.clients[&b].index.as_ref().unwrap().sources[0].max_bitrate_kbps(), 1_500);
+    assert_eq!(world.index(b).sources[0].max_bitrate_kbps(), 1_500);
 }
 
 #[test]
@@ -247,6 +248,7 @@ fn the_publisher_beyond_the_limit_may_only_watch() {
     world.forget();
     world.send(b, subscribe(&[1_500], &[0]));
     world.answer(b);
+    world.settle();
     world.send(c, subscribe(&[1_500], &[0]));
     world.answer(c);
     assert_snapshot!(world.transcript(), @r#"
@@ -266,7 +268,7 @@ fn the_publisher_beyond_the_limit_may_only_watch() {
     3 INDEX people=3 codecs=[] [s1/g1 a1 "user1" 300k 15fps, s2/g2 a1#content "user1" 1500k 15fps]
     "#);
     world.publish(c, &[1_500]);
-    assert_eq!(world.clients[&a].index.as_ref().unwrap().sources.len(), 1);
+    assert_eq!(world.index(a).sources.len(), 1);
 }
 
 #[test]
@@ -283,21 +285,19 @@ fn codecs_are_what_everybody_can_decode() {
     let mut world = World::new();
     let [a, b] = [1, 2].map(|number| world.enter(who(number)));
     let share = world.enter(content(1));
-    let codecs = |world: &World| {
-        world.clients[&a].index.as_ref().unwrap().supported_receive_codec_intersection.clone()
-    };
-    assert_eq!(codecs(&world), []);
+    let codecs = |world: &mut World| world.index(a).supported_receive_codec_intersection.clone();
+    assert_eq!(codecs(&mut world), []);
     let decodes = vec![Codec::Vp9Profile0, Codec::Vp8, Codec::H264ConstrainedBaseline];
     world.media(MediaFact::Codecs { session: a, decodes });
-    assert_eq!(codecs(&world), [1, 3, 8]);
+    assert_eq!(codecs(&mut world), [1, 3, 8]);
     world.media(MediaFact::Codecs { session: share, decodes: vec![Codec::Av1Main] });
     world.media(MediaFact::Codecs { session: b, decodes: vec![Codec::H264ConstrainedBaseline, Codec::Vp8] });
-    assert_eq!(codecs(&world), [1, 3]);
+    assert_eq!(codecs(&mut world), [1, 3]);
     world.forget();
     world.media(MediaFact::Codecs { session: b, decodes: vec![Codec::Vp8, Codec::H264ConstrainedBaseline] });
     assert_eq!(world.transcript(), "", "no INDEX that says the same");
     world.close(b);
-    assert_eq!(codecs(&world), [1, 3, 8]);
+    assert_eq!(codecs(&mut world), [1, 3, 8]);
 }
 
 #[test]
@@ -318,6 +318,28 @@ fn the_index_of_those_who_watch_is_encoded_once() {
         .collect();
     assert_eq!(indexes.len(), 4);
     assert!(indexes.iter().all(|pointer| *pointer == indexes[0]));
+}
+
+#[test]
+fn a_burst_of_changes_is_told_together() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    let b = world.enter(who(2));
+    world.forget();
+    world.publish(a, &[300, 600, 1_200]);
+    for number in 3..6 {
+        let passing = world.join(who(number));
+        world.close(passing);
+    }
+    let told = |world: &World| {
+        let indexes = world.frames.iter().filter(|(to, frame)| *to == b && frame.index.is_some());
+        indexes.map(|(_, frame)| frame.index.as_ref().unwrap().sources.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&world), [1], "the first layer at once");
+    world.wait(Duration::from_millis(99));
+    assert_eq!(told(&world), [1]);
+    world.wait(Duration::from_millis(1));
+    assert_eq!(told(&world), [1, 3]);
 }
 
 #[test]

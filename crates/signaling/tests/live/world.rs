@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use campanile_control::ids::{AttendeeId, MeetingId, SessionId, StreamId};
 use campanile_signaling::frame::{self, SignalFrame, Type, *};
 use campanile_signaling::{
-    Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output, Track, sdp_text,
+    Attending, Fact, INDEX_PACE, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output, Track, sdp_text,
 };
 use uuid::Uuid;
 
@@ -30,6 +30,8 @@ pub(crate) struct World {
     pub(crate) meeting: LiveMeeting,
     pub(crate) start: Instant,
     pub(crate) now: Instant,
+    /// When [`World::forget`] was called last: transcripts show time since then.
+    pub(crate) mark: Instant,
     /// Everything that came out since the last [`World::transcript`].
     pub(crate) lines: Vec<String>,
     pub(crate) clients: BTreeMap<SessionId, Client>,
@@ -73,6 +75,7 @@ impl World {
             meeting: LiveMeeting::new(MeetingId(Uuid::from_u128(0xfeed)), limits),
             start: now,
             now,
+            mark: now,
             lines: Vec::new(),
             clients: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -201,8 +204,22 @@ impl World {
         std::mem::take(&mut self.lines).join("\n")
     }
 
+    /// Lets everything be told and begins a new transcript.
     pub(crate) fn forget(&mut self) {
+        self.settle();
         self.transcript();
+        self.mark = self.now;
+    }
+
+    /// Waits for the INDEX that may be held back, and until another would not be.
+    pub(crate) fn settle(&mut self) {
+        self.wait(INDEX_PACE * 2);
+    }
+
+    /// The last INDEX of a session, once everything has been told.
+    pub(crate) fn index(&mut self, session: SessionId) -> &Index {
+        self.settle();
+        self.clients[&session].index.as_ref().unwrap()
     }
 
     /// Takes all outputs, and checks what must hold of every one.
@@ -212,7 +229,8 @@ impl World {
                 Output::Send { session, message } => {
                     assert!(!self.closed.contains(&session), "sent to a closed session");
                     let frame = frame::decode(&message).expect("a frame of ours");
-                    self.lines.push(format!("{session} {}", render(&frame)));
+                    let mark_ms = EPOCH_MS + i64::try_from((self.mark - self.start).as_millis()).unwrap();
+                    self.lines.push(format!("{session} {}", render(&frame, mark_ms)));
                     self.receive(session, &frame);
                     self.frames.push((session, frame));
                     self.bytes.push((session, message));
@@ -420,7 +438,7 @@ fn short(wire_id: &str) -> String {
     }
 }
 
-fn render(frame: &SignalFrame) -> String {
+fn render(frame: &SignalFrame, mark_ms: i64) -> String {
     let mut line = match frame.r#type() {
         Type::JoinAck => {
             let ack = frame.join_ack.as_ref().unwrap();
@@ -446,11 +464,14 @@ fn render(frame: &SignalFrame) -> String {
         }
         Type::DataMessage => {
             let messages = frame.data_message.iter().flat_map(|data| &data.messages);
-            format!("DATA {}", messages.map(render_message).collect::<Vec<_>>().join(", "))
+            format!(
+                "DATA {}",
+                messages.map(|message| render_message(message, mark_ms)).collect::<Vec<_>>().join(", ")
+            )
         }
         Type::PingPong => {
             let ping = frame.ping_pong.as_ref().unwrap();
-            format!("{:?} {} at {}", ping.r#type(), ping.ping_id, frame.timestamp_ms as i64 - EPOCH_MS)
+            format!("{:?} {} at {}", ping.r#type(), ping.ping_id, frame.timestamp_ms as i64 - mark_ms)
         }
         Type::AudioStatus => format!("STATUS {}", frame.audio_status.unwrap().audio_status()),
         other => format!("{other:?}"),
@@ -515,7 +536,7 @@ fn render_entry(entry: &AudioStream) -> String {
     }
 }
 
-fn render_message(message: &DataMessage) -> String {
+fn render_message(message: &DataMessage, mark_ms: i64) -> String {
     format!(
         "{}={:?} from {}/{} at {}",
         message.topic(),
@@ -524,7 +545,7 @@ fn render_message(message: &DataMessage) -> String {
         message.sender_external_user_id(),
         match message.ingest_time_ns() {
             0 => "0".to_owned(),
-            ns => format!("+{}ns", ns - EPOCH_MS * 1_000_000),
+            ns => format!("+{}ns", ns - mark_ms * 1_000_000),
         },
     )
 }
