@@ -11,6 +11,7 @@ mod app;
 mod cli;
 mod config;
 mod edge;
+mod housekeeping;
 mod keys;
 mod live;
 mod mixing;

@@ -98,11 +98,6 @@ impl MixerThread {
         Ok(Self { inputs, thread: Some(thread) })
     }
 
-    /// Where inputs for the mixer go.
-    pub fn inputs(&self) -> MixerInputs {
-        self.inputs.clone()
-    }
-
     /// Ends the thread and waits for it.
     pub fn stop(&mut self) {
         self.inputs.send(MixerInput::Stop);

@@ -12,6 +12,7 @@ use metrics_exporter_prometheus::{
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogConfig, LogFormat};
+use crate::store::StoreCounters;
 
 /// Seconds, for API calls: a call is a transaction, so from half a millisecond to the patience of a client.
 const CALL_BUCKETS: [f64; 11] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
@@ -29,6 +30,10 @@ const CONNECTIONS_REFUSED: &str = "campanile_http_connections_refused_total";
 const FOREIGN_REQUESTS: &str = "campanile_http_foreign_requests_total";
 const PANICS: &str = "campanile_http_panics_total";
 const UNSERVED: &str = "campanile_unserved_requests_total";
+const STORE_COMMANDS: &str = "campanile_store_commands_total";
+const STORE_COMMITS: &str = "campanile_store_commits_total";
+const STORE_FAILURES: &str = "campanile_store_commit_failures_total";
+const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
 const BUILD: &str = "campanile_build_info";
 
 /// Sends log lines to standard error. Standard output is for the printed block of `dev`.
@@ -81,7 +86,30 @@ fn describe() {
     describe_counter!(FOREIGN_REQUESTS, "Requests refused because of their Host or Origin header, by header");
     describe_counter!(PANICS, "Requests that ended in a panic and were answered 500");
     describe_counter!(UNSERVED, "Requests for services that are not built yet, by service");
+    describe_counter!(STORE_COMMANDS, "Commands decided by the store, refused ones included");
+    describe_counter!(
+        STORE_COMMITS,
+        "Transactions committed; fewer than commands when commands waited together"
+    );
+    describe_counter!(STORE_FAILURES, "Transactions that failed and were rolled back");
+    describe_histogram!(
+        COMMIT_SECONDS,
+        Unit::Seconds,
+        "One transaction of the store, its sync to disk included"
+    );
     describe_gauge!(BUILD, "Always 1; the label says which version runs");
+}
+
+/// What the store's writer did so far.
+pub fn publish_store(store: StoreCounters) {
+    counter!(STORE_COMMANDS).absolute(store.commands);
+    counter!(STORE_COMMITS).absolute(store.commits);
+    counter!(STORE_FAILURES).absolute(store.failures);
+}
+
+/// One transaction was committed.
+pub fn store_commit(took: Duration) {
+    histogram!(COMMIT_SECONDS).record(took);
 }
 
 /// One call of the API has been answered.

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::config::{Config, Mode, StoreConfig};
 use crate::edge::origin::OriginRules;
 use crate::edge::{http, listener};
+use crate::housekeeping;
 use crate::keys::MasterKey;
 use crate::live::Live;
 use crate::observe;
@@ -50,6 +51,8 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         ));
         announce(&app, ready_file.as_deref(), began)?;
         tokio::spawn(fold_metrics(app.metrics.clone()));
+        let housekept = Arc::clone(&app);
+        tokio::spawn(async move { housekeeping::run(&housekept.store).await });
         let temporary = data.temporary();
         shutdown::requested(move || drop(temporary.map(std::fs::remove_dir_all))).await?;
         stop(&app, serving).await;

@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::observe;
 
 /// The Prometheus text format, version 0.0.4.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,5 +30,6 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// `/metrics`
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
+    observe::publish_store(app.store.counters());
     ([(header::CONTENT_TYPE, METRICS_TYPE)], app.metrics.render()).into_response()
 }

@@ -4,9 +4,6 @@
 //! after the other by the one writer, in transactions that it may share between several waiting commands;
 //! nobody hears an answer before the commit. Queries are read beside it and see every answered command.
 
-// To be removed with the task that ends idle meetings and prunes: it calls `live_page` and `prune_*`.
-#![cfg_attr(not(test), allow(dead_code))]
-
 mod lock;
 mod sqlite;
 #[cfg(test)]
@@ -164,17 +161,6 @@ pub enum NotAdmitted {
     Unavailable(#[from] Unavailable),
 }
 
-/// A live meeting as the sweeper of idle and aged meetings wants to know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveRow {
-    /// Its owner: the account for [`campanile_control::Write::EndMeeting`].
-    pub account: AccountId,
-    /// Its id.
-    pub meeting: MeetingId,
-    /// When it was made.
-    pub created: Timestamp,
-}
-
 /// What the writer did since the store was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct StoreCounters {
@@ -268,11 +254,6 @@ impl Store {
         generation: u32,
     ) -> Result<Admitted, NotAdmitted> {
         self.database.admit(meeting, attendee, generation).await
-    }
-
-    /// Live meetings of all accounts, oldest first: for the sweeper that ends idle and aged ones.
-    pub async fn live_page(&self, after: Option<Cursor>, max: u32) -> Result<Page<LiveRow>, Unavailable> {
-        self.database.live_page(after, max).await
     }
 
     /// Deletes events older than that, delivered or not. Says how many.

@@ -18,12 +18,11 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, FromRow, Row};
 use tokio::sync::{mpsc, oneshot};
 
-use self::rows::{AttendeeRow, EndedRow, LiveMeetingRow, MeetingRow, sequence_of};
+use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
 use self::writer::{Ask, Counters, Prune, Writer};
 use super::lock::Lock;
 use super::{
-    Admitted, DecideError, Decided, LiveRow, NotAdmitted, StoreCounters, StoreError, StoreSettings,
-    Unavailable,
+    Admitted, DecideError, Decided, NotAdmitted, StoreCounters, StoreError, StoreSettings, Unavailable,
 };
 
 /// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
@@ -118,23 +117,6 @@ impl Sqlite {
         .await
         .map_err(unavailable)?;
         page(&rows, max, |row| Ok(MeetingRow::from_row(row)?.0)).map_err(unavailable)
-    }
-
-    pub(super) async fn live_page(
-        &self,
-        after: Option<Cursor>,
-        max: u32,
-    ) -> Result<Page<LiveRow>, Unavailable> {
-        let rows = sqlx::query(
-            "SELECT sequence, account, id, created_at FROM meetings WHERE ended_at IS NULL AND sequence > ?
-             ORDER BY sequence LIMIT ?",
-        )
-        .bind(place(after))
-        .bind(one_more(max))
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        page(&rows, max, |row| Ok(LiveMeetingRow::from_row(row)?.0)).map_err(unavailable)
     }
 
     pub(super) async fn attendee(

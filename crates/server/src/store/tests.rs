@@ -240,8 +240,6 @@ async fn pages_stay_right_while_rows_come_and_go() {
         }
     }
     assert_eq!(sizes, [2, 2, 1]);
-    let live = store.live_page(None, 10).await.unwrap();
-    assert_eq!((live.items.len(), live.items[0].meeting, live.next), (5, meeting, None));
 }
 
 #[tokio::test]

@@ -13,8 +13,6 @@ use serde_json::json;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Row, Sqlite};
 
-use crate::store::LiveRow;
-
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// A live meeting. Whether it is live is not looked at here, see [`EndedRow`].
@@ -22,9 +20,6 @@ pub(super) struct MeetingRow(pub(super) Meeting);
 
 /// Whether the meeting of a row has ended.
 pub(super) struct EndedRow(pub(super) bool);
-
-/// What the sweeper wants to know of a live meeting.
-pub(super) struct LiveMeetingRow(pub(super) LiveRow);
 
 /// An attendee.
 pub(super) struct AttendeeRow(pub(super) Attendee);
@@ -65,16 +60,6 @@ impl FromRow<'_, SqliteRow> for MeetingRow {
 impl FromRow<'_, SqliteRow> for EndedRow {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(EndedRow(row.try_get::<Option<i64>, _>("ended_at")?.is_some()))
-    }
-}
-
-impl FromRow<'_, SqliteRow> for LiveMeetingRow {
-    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
-        Ok(LiveMeetingRow(LiveRow {
-            account: AccountId(row.try_get("account")?),
-            meeting: parsed(row, "id")?,
-            created: time(row, "created_at")?,
-        }))
     }
 }
 

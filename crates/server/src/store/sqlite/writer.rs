@@ -9,7 +9,6 @@ use campanile_control::{
     Namespace, Needs, Snapshot, Write, decide, needs,
 };
 use jiff::Timestamp;
-use metrics::{counter, histogram};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, FromRow};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +16,7 @@ use uuid::Uuid;
 
 use super::rows::{AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting};
 use super::unavailable;
+use crate::observe;
 use crate::store::lock::Lock;
 use crate::store::{DecideError, Decided, StoreCounters, Unavailable};
 
@@ -26,11 +26,6 @@ const GROUP_MOST: usize = 64;
 
 /// Most rows that one prune deletes.
 pub(super) const PRUNE_PORTION: u64 = 1000;
-
-/// Seconds from BEGIN to after COMMIT.
-const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
-/// Transactions that were rolled back.
-const COMMIT_FAILURES: &str = "campanile_store_commit_failures_total";
 
 /// What the writer is asked to do.
 pub(super) enum Ask {
@@ -197,10 +192,9 @@ impl Writer {
         let result = self.attempt(group).await;
         if result.is_ok() {
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
-            histogram!(COMMIT_SECONDS).record(began.elapsed());
+            observe::store_commit(began.elapsed());
         } else {
             self.counters.failures.fetch_add(1, Ordering::Relaxed);
-            counter!(COMMIT_FAILURES).increment(1);
             // Fails when SQLite has rolled back already, which is as good.
             let _ = sqlx::query("ROLLBACK").execute(&mut self.connection).await;
         }
