@@ -49,6 +49,9 @@ describe('signaling under abuse', { concurrency: 1 }, () => {
     await assertCalm(tabs);
     await world.control.meeting('the API answers');
     assert.ok(world.service.running());
+    for (const [name, value] of await world.service.metrics()) {
+      assert.ok(!name.includes('panics') || value === 0, `${name} is ${value}: hostile input is data\n${world.service.tail()}`);
+    }
   }
 
   /** An attendee of a meeting of its own, or of the meeting of two. */

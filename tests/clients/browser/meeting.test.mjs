@@ -279,6 +279,37 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await closeAll([...first.tabs, bob]);
   });
 
+  test('the metrics show what goes on', async () => {
+    const { tabs } = await world.meet(3);
+    await tabs[0].ask('startVideo');
+    await tabs[1].sees(tabs[0]);
+    const sum = (metrics, pattern) => [...metrics].filter(([name]) => pattern.test(name)).reduce((all, [, value]) => all + value, 0);
+    await delay(1500);
+    const before = await world.service.metrics();
+    await delay(3000);
+    const after = await world.service.metrics();
+    const grown = pattern => sum(after, pattern) - sum(before, pattern);
+    assert.equal(sum(after, /^campanile_live_meetings/), 1);
+    assert.equal(sum(after, /^campanile_signaling_sessions/), 3);
+    assert.equal(sum(after, /^campanile_media_sessions(\{|$)/), 3);
+    assert.ok(sum(after, /^campanile_api_calls_total\{.*CreateAttendee/) > 0);
+    // Fifty a second for each of three, in and out, whatever the second in which the snapshot was taken.
+    for (const direction of ['in', 'out']) {
+      const audio = grown(new RegExp(`^campanile_rtp_packets_total\\{(?=.*audio)(?=.*"${direction}")`));
+      assert.ok(audio > 250 && audio < 650, `${audio} audio packets ${direction} in three seconds`);
+    }
+    assert.ok(grown(/^campanile_media_packets_total/) > 600);
+    // Three talkers: a mix for each and at most one for all others.
+    const ticks = grown(/^campanile_mixer_encodes_per_tick_count/);
+    const encodes = grown(/^campanile_mixer_encodes_per_tick_sum/);
+    assert.ok(ticks > 100, `${ticks} ticks in three seconds`);
+    assert.ok(encodes / ticks <= 4, `${(encodes / ticks).toFixed(2)} encodes per tick`);
+    assert.ok(grown(/^campanile_mixer_tick_seconds_count/) > 100);
+    assert.ok(grown(/^campanile_media_forward_seconds_count/) > 0);
+    assert.equal(sum(after, /panics/), 0);
+    await closeAll(tabs);
+  });
+
   test('simulcast senders are seen', async () => {
     const { tabs } = await world.meet(3, { simulcast: true, pictureSize: { width: 640, height: 360 } });
     for (const tab of tabs.slice(0, 2)) {

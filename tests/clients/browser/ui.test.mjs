@@ -27,7 +27,12 @@ describe('the test call at /ui/meet', { concurrency: 1 }, () => {
     page.on('pageerror', error => page.faults.push(`${error}`));
     page.on('console', message => {
       if (message.type() === 'error') {
-        page.faults.push(message.text());
+        page.faults.push(`${message.text()} ${message.location().url}`);
+      }
+    });
+    page.on('response', async response => {
+      if (response.status() >= 400) {
+        page.faults.push(`${response.status()} ${response.request().method()} ${response.url()}: ${await response.text().catch(() => '')}`);
       }
     });
     await page.goto(`${service.endpoint}/ui/meet${query}`);

@@ -8,6 +8,9 @@ import {
 } from '@aws-sdk/client-chime-sdk-meetings';
 import { randomUUID } from 'node:crypto';
 
+// The SDK's advice about coming Node versions is not a matter of these tests.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+
 export function client(service, options = {}) {
   return new ChimeSDKMeetingsClient({
     endpoint: service.endpoint,

@@ -103,6 +103,13 @@ export class Service {
     await this.ended;
   }
 
+  /** The lines of /metrics as a map from name and labels to value. */
+  async metrics() {
+    const text = await (await fetch(`${this.endpoint}/metrics`)).text();
+    const lines = text.split('\n').filter(line => line && !line.startsWith('#'));
+    return new Map(lines.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
+  }
+
   /** From /proc: resident memory in KiB, and processor time in seconds. */
   usage() {
     const status = fs.readFileSync(`/proc/${this.process.pid}/status`, 'utf8');
