@@ -57,8 +57,14 @@ impl Mix {
                 continue;
             }
             match talker.stage {
-                // It hears its own mix in no tick.
-                Stage::Warming => seat.talker = None,
+                // It never heard its own mix, so nothing needs to be undone.
+                Stage::Warming => {
+                    let (id, gone) = (talker.slot, slot.is_some_and(|slot| slot.gone));
+                    seat.talker = None;
+                    if gone {
+                        self.slots.remove(&id);
+                    }
+                }
                 // It was not heard yet and never will be.
                 Stage::Entering => talker.stage = Stage::Draining,
                 Stage::Talking => talker.stage = Stage::Leaving,

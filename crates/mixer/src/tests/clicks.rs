@@ -114,6 +114,38 @@ fn a_sharer_hears_no_click_when_its_content_comes_and_goes() {
     assert!(findings.moving < AUDIBLE, "{}", findings.moving);
 }
 
+/// Everybody else has a mix of its own, so the shared stream rests until the mover comes back to it.
+fn come_back_to_a_resting_stream(break_it: bool) -> f32 {
+    let mut world = World::new();
+    world.speak(Speaker::new(VOICE, sine(437.0, 0.2)).clean().telling(Tells::Always(20)), false);
+    world.speak(Speaker::quiet(MOVER).telling(Tells::Always(25)), true);
+    world.run(50);
+    let mut rested = 0;
+    for _ in 0..100 {
+        world.mix.set_muted(SlotId(MOVER), true);
+        for _ in 0..6 {
+            if break_it {
+                world.mix.shared.warm &= !world.mix.seats.iter().any(|seat| seat.talker.is_none());
+            }
+            world.step();
+        }
+        world.mix.set_muted(SlotId(MOVER), false);
+        world.run(6);
+        rested += usize::from(!world.mix.shared.warm);
+    }
+    assert_eq!(rested, 100);
+    let sound = &world.ears[&SlotId(MOVER)].sound[40 * 960..];
+    without_tones(sound, [437.0, 437.0]).iter().fold(0.0, |most: f32, s| most.max(s.abs()))
+}
+
+#[test]
+fn coming_back_to_a_resting_stream_makes_no_click() {
+    let clean = come_back_to_a_resting_stream(false);
+    assert!(clean < AUDIBLE, "{clean}");
+    let broken = come_back_to_a_resting_stream(true);
+    assert!(broken > 10.0 * AUDIBLE, "the detector hears a cold one: {broken}");
+}
+
 #[test]
 fn the_detector_hears_a_cold_encoder() {
     let findings = move_about(sine(437.0, 0.2), false, true);
