@@ -24,7 +24,9 @@ impl Entropy {
     pub(crate) fn new(secret: &[u8; 32]) -> Entropy {
         // A key shorter than a block is padded with zeros (RFC 2104 §2); a whole block cannot be refused.
         let mut key = [0; 64];
-        key[..secret.len()].copy_from_slice(secret);
+        for (slot, byte) in key.iter_mut().zip(secret) {
+            *slot = *byte;
+        }
         let mac = Hmac::<Sha256>::new(&key.into());
         Entropy { mac, counter: 0, block: [0; 32], used: 32 }
     }
@@ -72,7 +74,8 @@ impl Entropy {
 
     /// That many ICE characters, six bits of randomness each.
     pub(crate) fn ice_chars(&mut self, count: usize) -> String {
-        (0..count).map(|_| char::from(ICE_CHARS[usize::from(self.byte() & 0x3f)])).collect()
+        let pick = |byte: u8| ICE_CHARS.get(usize::from(byte & 0x3f)).map(|char| char::from(*char));
+        (0..count).filter_map(|_| pick(self.byte())).collect()
     }
 }
 

@@ -7,6 +7,16 @@
 //! `poll_output` until it is empty, then wait until `poll_timeout`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )
+)]
 
 mod counters;
 mod demux;
@@ -36,7 +46,8 @@ pub struct WorkerConfig {
     /// Public addresses, written into answers as host candidates. At least one; IP literals only, because clients
     /// resolve no names in an answer.
     pub candidates: Vec<SocketAddr>,
-    /// The address the datagrams of this worker are received on. May be unspecified (`0.0.0.0`).
+    /// The address the datagrams of this worker are received on. May be unspecified (`0.0.0.0`). Nothing here depends
+    /// on it: clients are told `candidates`.
     pub local: SocketAddr,
     /// Random bytes of the process, different for every worker and every start: ICE passwords and SSRCs are derived
     /// from them.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::Candidate;
+use str0m::RtcConfig;
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::{CodecConfig, CodecSpec, FormatParams, PayloadParams};
 use str0m::ice::IceCreds;
 use str0m::media::{Frequency, MediaKind, Mid, Rid};
 use str0m::rtp::{Extension, ExtensionMap};
-use str0m::{Rtc, RtcConfig};
 
 use crate::entropy::Entropy;
 use crate::forward::Forwarder;
@@ -20,8 +20,8 @@ use crate::sdp::answer::{self, LocalTransport, Role, SectionAnswer};
 use crate::sdp::codec::{CodecKind, CodecTable, Format};
 use crate::sdp::offer::{self, Offer, OpusWishes};
 use crate::sdp::{Direction, HeaderExtension, Kind};
-use crate::session::{Admits, Audio, Fault, Section, SectionKey, Session, Sink, Tile};
-use crate::{StreamId, Track};
+use crate::session::{Admits, Audio, Fault, Section, SectionKey, Session, Setup, Sink, Tile};
+use crate::{MeetingId, SessionId, StreamId, Track};
 
 /// 96 bits: ufrags are names in our demultiplexer and must not collide.
 const UFRAG_CHARS: usize = 16;
@@ -37,28 +37,22 @@ const NO_RID: Rid = Rid::from_array(*b"~none~  ");
 pub(crate) struct Shared {
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) certificate: DtlsCert,
+    /// Of the certificate, as SDP writes it.
+    pub(crate) fingerprint: String,
     /// One for each address family: str0m must know where requests were sent to.
     pub(crate) candidates: Vec<Candidate>,
     /// All of them, for answers.
     pub(crate) addresses: Vec<std::net::SocketAddr>,
 }
 
-/// What a session's first offer fixes.
-pub(crate) struct Groundwork {
-    pub(crate) rtc: Rtc,
-    pub(crate) local: LocalTransport,
-    pub(crate) table: CodecTable,
-    pub(crate) extensions: Vec<(u8, HeaderExtension)>,
-}
-
-/// Builds str0m's side of a new session.
-pub(crate) fn groundwork(
+/// What the first offer of a session fixes for its whole life.
+pub(crate) fn setup(
     offer: &Offer,
     shared: &Shared,
     entropy: &mut Entropy,
-    session: u64,
-    now: Instant,
-) -> Groundwork {
+    meeting: MeetingId,
+    id: SessionId,
+) -> Setup {
     let table = CodecTable::from_sections(&offer.sections);
     let extensions = session_extensions(&offer.sections);
     let ufrag = entropy.ice_chars(UFRAG_CHARS);
@@ -68,7 +62,7 @@ pub(crate) fn groundwork(
     for (id, extension) in &extensions {
         map.set(*id, str0m_extension(*extension));
     }
-    let mut config = RtcConfig::new()
+    let mut rtc = RtcConfig::new()
         .set_crypto_provider(Arc::clone(&shared.crypto))
         .set_dtls_cert(shared.certificate.clone())
         .set_local_ice_credentials(IceCreds { ufrag: ufrag.clone(), pass: pwd.clone() })
@@ -76,16 +70,16 @@ pub(crate) fn groundwork(
         .set_rtp_mode(true)
         .set_stats_interval(None)
         .set_extension_map(map);
-    *config.codec_config() = codec_config(&table);
-    let mut rtc = config.build(now);
-    for candidate in &shared.candidates {
-        rtc.add_local_candidate(candidate.clone());
-        // Nothing comes out of a session without remote credentials, but the rule is the rule.
-        while !matches!(rtc.poll_output(), Ok(str0m::Output::Timeout(_)) | Err(_)) {}
-    }
-    let fingerprint = rtc.direct_api().local_dtls_fingerprint().to_string();
-    let local = LocalTransport { ufrag, pwd, fingerprint, candidates: shared.addresses.clone(), session };
-    Groundwork { rtc, local, table, extensions }
+    *rtc.codec_config() = codec_config(&table);
+    let local = LocalTransport {
+        ufrag,
+        pwd,
+        fingerprint: shared.fingerprint.clone(),
+        candidates: shared.addresses.clone(),
+        session: id.0,
+    };
+    let candidates = shared.candidates.clone();
+    Setup { id, meeting, rtc, candidates, local, remote: offer.transport.clone(), table, extensions }
 }
 
 /// All extensions of the first offer under their ids. Of two meanings for one id the first wins.

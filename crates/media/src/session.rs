@@ -15,7 +15,7 @@ use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
-use str0m::{IceConnectionState, Input, Rtc};
+use str0m::{Candidate, IceConnectionState, Input, Rtc, RtcConfig};
 
 use crate::forward::keyframe::starts_keyframe;
 use crate::forward::{Forwarder, VideoPacket};
@@ -217,7 +217,9 @@ pub(crate) struct Session {
 pub(crate) struct Setup {
     pub(crate) id: SessionId,
     pub(crate) meeting: MeetingId,
-    pub(crate) rtc: Rtc,
+    pub(crate) rtc: RtcConfig,
+    /// One for each address family: str0m must know where requests were sent to.
+    pub(crate) candidates: Vec<Candidate>,
     pub(crate) local: LocalTransport,
     pub(crate) remote: RemoteTransport,
     pub(crate) table: CodecTable,
@@ -245,7 +247,7 @@ impl Session {
             answers: 0,
             dirty: false,
             armed: None,
-            rtc: setup.rtc,
+            rtc: setup.rtc.build(now),
             bindings: HashMap::new(),
             connected: false,
             rtc_timeout: now,
@@ -253,6 +255,10 @@ impl Session {
             lost_at: None,
         };
         session.drain(now, sink)?;
+        for candidate in setup.candidates {
+            session.rtc.add_local_candidate(candidate);
+            session.drain(now, sink)?;
+        }
         session.change(now, sink, |api| api.set_ice_controlling(false))?;
         session.change(now, sink, |api| api.set_remote_ice_credentials(remote_creds))?;
         session.change(now, sink, |api| api.set_remote_fingerprint(fingerprint))?;
@@ -372,13 +378,11 @@ impl Session {
                     sink.routed.push_back(Routed::KeyframeRequest { session: sink.key, section });
                 }
             }
-            str0m::Event::Connected => {
-                if !self.connected {
-                    self.connected = true;
-                    let event = Event::Connected { meeting: self.meeting, session: self.id };
-                    sink.outputs.push_back(Output::Event(event));
-                    sink.routed.push_back(Routed::Connected { session: sink.key });
-                }
+            str0m::Event::Connected if !self.connected => {
+                self.connected = true;
+                let event = Event::Connected { meeting: self.meeting, session: self.id };
+                sink.outputs.push_back(Output::Event(event));
+                sink.routed.push_back(Routed::Connected { session: sink.key });
             }
             str0m::Event::IceConnectionStateChange(state) => {
                 self.lost_at = match state {

@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use str0m::media::{Mid, Rid};
 
 use crate::layers::{LayerKey, Subscriber};
-use crate::negotiation::{Agreed, Groundwork, Wanted, groundwork};
+use crate::negotiation::{Agreed, Wanted, setup};
 use crate::sdp::codec::{CodecKind, CodecTable};
 use crate::sdp::offer::{Offer, RemoteTransport};
-use crate::session::{Fault, Publication, SectionKey, Session, Setup, Subscription};
+use crate::session::{Fault, Publication, SectionKey, Session, Subscription};
 use crate::worker::{SessionKey, Worker};
 use crate::{Codec, Event, MeetingId, Output, SessionId, StreamId};
 
@@ -83,18 +83,13 @@ impl Worker {
             return Err(format!("this media worker has {} sessions, as many as it may", self.max_sessions));
         }
         let now = self.now;
-        let (shared, entropy) = (&self.shared, &mut self.entropy);
-        let Ok(Groundwork { rtc, local, table, extensions }) =
-            catch_unwind(AssertUnwindSafe(|| groundwork(offer, shared, entropy, id.0, now)))
-        else {
-            self.counters.panics += 1;
-            return Err("a fault inside the server".to_owned());
-        };
-        let ufrag = local.ufrag.clone();
-        let remote = offer.transport.clone();
-        let setup = Setup { id, meeting, rtc, local, remote, table, extensions };
+        let setup = setup(offer, &self.shared, &mut self.entropy, meeting, id);
+        let ufrag = setup.local.ufrag.clone();
         let mut sink = self.sink();
         let made = catch_unwind(AssertUnwindSafe(|| Session::new(setup, now, &mut sink)));
+        if made.is_err() {
+            self.counters.panics += 1;
+        }
         let session = made.unwrap_or(Err(Fault::Panic)).map_err(|fault| fault.to_string())?;
         let key = self.sessions.insert(session);
         self.by_id.insert(id, key);

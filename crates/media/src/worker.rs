@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use slotmap::{SlotMap, new_key_type};
 use str0m::Candidate;
+use str0m::config::Fingerprint;
 
 use crate::demux::{self, Datagram, Demux, Owner};
 use crate::entropy::Entropy;
@@ -78,8 +79,11 @@ impl Worker {
         }
         let crypto = Arc::new(str0m::crypto::from_feature_flags());
         let certificate = crypto.dtls_provider.generate_certificate().ok_or(WorkerError::NoCertificate)?;
+        let bytes = crypto.sha256_provider.sha256(&certificate.certificate).to_vec();
+        let fingerprint = Fingerprint { hash_func: "sha-256".to_owned(), bytes }.to_string();
+        let addresses = config.candidates;
         Ok(Worker {
-            shared: Shared { crypto, certificate, candidates, addresses: config.candidates },
+            shared: Shared { crypto, certificate, fingerprint, candidates, addresses },
             max_sessions: config.max_sessions,
             entropy: Entropy::new(&config.secret),
             sessions: SlotMap::with_key(),

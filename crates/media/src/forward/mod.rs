@@ -126,8 +126,8 @@ impl Forwarder {
             None => (self.first_sequence, self.first_timestamp),
             Some(newest) => {
                 let elapsed = packet.received.saturating_duration_since(newest.at);
-                // Wraps like the clock it stands for.
-                let ticks = (elapsed.as_millis() * TICKS_PER_MILLISECOND) as u32;
+                // A source away for longer than the clock takes to wrap (13 hours) may start anywhere.
+                let ticks = u32::try_from(elapsed.as_millis() * TICKS_PER_MILLISECOND).unwrap_or(0);
                 (newest.sequence.saturating_add(1), newest.timestamp.wrapping_add(ticks.max(MIN_STEP)))
             }
         };

@@ -130,7 +130,9 @@ impl Text {
 }
 
 fn write_rejected(text: &mut Text, section: &Section) {
-    text.line(format_args!("m={} 0 {} {}", section.media, section.protocol, section.first_format));
+    // RFC 3264 §6: the formats of a rejected section are ignored, but there must be one. Chromium writes 0 itself.
+    let format = if section.kind == Kind::Other { section.first_format.as_str() } else { "0" };
+    text.line(format_args!("m={} 0 {} {format}", section.media, section.protocol));
     text.line(format_args!("c=IN IP4 0.0.0.0"));
     text.line(format_args!("a=mid:{}", section.mid));
     text.line(format_args!("a=inactive"));
@@ -170,7 +172,9 @@ fn write_section(
     }
     write_direction(text, section, answer.role);
     text.line(format_args!("a=rtcp-mux"));
-    text.line(format_args!("a=rtcp-rsize"));
+    if section.reduced_rtcp {
+        text.line(format_args!("a=rtcp-rsize"));
+    }
     for format in &answer.formats {
         write_format(text, section.kind, format);
     }

@@ -55,6 +55,8 @@ pub(crate) struct Section {
     /// Port 0 without `bundle-only`, not in the bundle, or not RTP: answered with port 0.
     pub(crate) rejected: bool,
     pub(crate) direction: Direction,
+    /// Reduced-size RTCP is answered only where it is offered (RFC 5506 §5).
+    pub(crate) reduced_rtcp: bool,
     pub(crate) formats: Vec<Format>,
     pub(crate) extensions: Vec<(u8, HeaderExtension)>,
     /// The primary SSRC and its RTX, if announced.
@@ -225,6 +227,7 @@ impl Section {
             mid: mid.to_owned(),
             rejected,
             direction: direction(raw),
+            reduced_rtcp: raw.has("rtcp-rsize"),
             formats,
             extensions: extensions(raw, kind),
             ssrc: announced_ssrc(raw),
@@ -407,6 +410,146 @@ fn link_rtx(lines: &mut [PayloadLines<'_>; PAYLOAD_TYPES], listed: &[u8]) {
         let Some(apt) = apt.filter(|_| is_rtx) else { continue };
         if let Some(main) = lines.get_mut(apt) {
             main.rtx = main.rtx.or(Some(*pt));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::samples;
+    use super::*;
+
+    fn video(sdp: &str) -> Section {
+        Offer::parse(sdp).unwrap().sections.remove(1)
+    }
+
+    #[test]
+    fn reads_chromiums_first_offer() {
+        let offer = Offer::parse(samples::CHROMIUM_AUDIO).unwrap();
+        assert_eq!(offer.transport.ufrag, "/ohu");
+        assert_eq!(offer.transport.fingerprint[..3], [0x85, 0x9e, 0x8d]);
+        assert!(offer.allow_mixed);
+        let [audio, camera] = offer.sections.as_slice() else { panic!() };
+        assert_eq!(
+            (audio.kind, audio.direction, audio.mid.as_str()),
+            (Kind::Audio, Direction::SendRecv, "0")
+        );
+        assert_eq!(audio.ssrc, Some((3_792_621_020, None)));
+        assert_eq!(audio.formats.len(), 1, "RED is left alone");
+        assert_eq!(
+            (camera.kind, camera.direction, camera.mid.as_str()),
+            (Kind::Video, Direction::Inactive, "1")
+        );
+        let codecs: Vec<_> = camera.formats.iter().map(|f| (f.codec, f.pt, f.rtx)).collect();
+        let expected = [
+            (CodecKind::Vp8, 96, Some(97)),
+            (CodecKind::H264, 108, Some(109)),
+            (CodecKind::Av1, 45, Some(46)),
+            (CodecKind::Vp9, 98, Some(99)),
+        ];
+        assert_eq!(codecs, expected);
+        assert!(camera.extensions.iter().all(|(id, _)| ![5, 6, 7, 8, 12].contains(id)));
+    }
+
+    #[test]
+    fn reads_both_kinds_of_cameras() {
+        let single = video(samples::CHROMIUM_CAMERA);
+        assert_eq!(single.ssrc, Some((1_999_011_696, Some(4_041_277_222))));
+        assert_eq!(single.rids, [""; 0]);
+        let layers = video(samples::CHROMIUM_SIMULCAST);
+        assert_eq!(layers.ssrc, None);
+        assert_eq!(layers.rids, ["low", "mid", "hi"]);
+    }
+
+    #[test]
+    fn the_simulcast_line_gives_the_order() {
+        let with = |line: &str| {
+            video(&samples::CHROMIUM_SIMULCAST.replace("a=simulcast:send ~low;mid;~hi", line)).rids
+        };
+        assert_eq!(with("a=simulcast:send hi;~mid,low;low"), ["hi", "mid", "low"]);
+        assert_eq!(with("a=simulcast:recv x send hi;nobody;hi"), ["hi"]);
+        assert_eq!(with("a=simulcast:send"), ["low", "mid", "hi"]);
+        assert_eq!(with("a=x"), ["low", "mid", "hi"]);
+    }
+
+    #[test]
+    fn tells_stopped_sections_from_bundled_ones() {
+        let rejected = |sdp: &str| {
+            Offer::parse(sdp).unwrap().sections.iter().map(|section| section.rejected).collect::<Vec<_>>()
+        };
+        assert_eq!(rejected(samples::CHROMIUM_TILES), [false, false, false, false, true]);
+        assert_eq!(rejected(samples::FIREFOX_AUDIO), [false, false]);
+        assert_eq!(rejected(&samples::FIREFOX_AUDIO.replace("BUNDLE 0 1", "BUNDLE 0")), [false, true]);
+        let data = format!(
+            "{}m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n",
+            samples::CHROMIUM_AUDIO.replace("BUNDLE 0 1", "BUNDLE 0 1 2")
+        );
+        assert_eq!(rejected(&data), [false, false, true]);
+    }
+
+    #[test]
+    fn refuses_what_could_be_confused() {
+        let both = samples::CHROMIUM_CAMERA.replace("3792621020", "1999011696");
+        assert_eq!(Offer::parse(&both), Err(SdpError::DuplicateSsrc(1_999_011_696)));
+        let long = samples::CHROMIUM_SIMULCAST.replace("a=rid:low", "a=rid:waytoolong");
+        assert_eq!(Offer::parse(&long), Err(SdpError::BadRid("waytoolong".to_owned())));
+        let many = samples::CHROMIUM_SIMULCAST.replace("a=rid:low send", "a=rid:a send\r\na=rid:b send");
+        assert_eq!(Offer::parse(&many).unwrap().sections[1].rids, ["mid", "hi"]);
+        let more = many.replace("a=rid:mid send", "a=rid:mid send\r\na=rid:c send");
+        assert_eq!(Offer::parse(&more), Err(SdpError::TooManyRids("1".to_owned())));
+    }
+
+    #[test]
+    fn an_ssrc_of_zero_is_none() {
+        let sdp = samples::CHROMIUM_CAMERA.replace("1999011696", "0");
+        assert_eq!(video(&sdp).ssrc, None);
+    }
+
+    /// Cuts, doubles and changes lines.
+    fn mutated() -> impl Strategy<Value = String> {
+        let change = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..6_u8, any::<char>());
+        (prop::sample::select(samples::ALL.to_vec()), prop::collection::vec(change, 1..30)).prop_map(
+            |(sdp, changes)| {
+                let mut lines: Vec<String> = sdp.split("\r\n").map(str::to_owned).collect();
+                for (one, other, how, character) in changes {
+                    let at = one.index(lines.len());
+                    let from = other.index(lines.len());
+                    match how {
+                        0 if lines.len() > 1 => drop(lines.remove(at)),
+                        1 => lines.insert(at, lines[from].clone()),
+                        2 => lines.swap(at, from),
+                        3 => lines[at].push(character),
+                        4 => {
+                            let keep = lines[at].chars().count() / 2;
+                            lines[at] = lines[at].chars().take(keep).collect();
+                        }
+                        _ => lines[at] = lines[at].replace(|c: char| c.is_ascii_digit(), "9"),
+                    }
+                }
+                lines.join("\r\n")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text: String) {
+            let _ = Offer::parse(&text);
+            let _ = Offer::parse(&format!("v=0\r\n{text}"));
+        }
+
+        #[test]
+        fn never_panics_on_mutated_offers(sdp in mutated()) {
+            if let Ok(offer) = Offer::parse(&sdp) {
+                prop_assert!(offer.sections.len() <= MAX_SECTIONS);
+                for section in &offer.sections {
+                    prop_assert!(section.rids.len() <= MAX_RIDS);
+                    prop_assert!(section.formats.iter().all(|format| is_usable_pt(format.pt)));
+                    prop_assert!(section.formats.iter().all(|format| format.rtx != Some(format.pt)));
+                }
+            }
         }
     }
 }
