@@ -12,6 +12,7 @@ use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, Event};
 use campanile_signaling::frame::SignalFrame;
 use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::config::MediaConfig;
@@ -29,6 +30,9 @@ pub const SOCKET_QUEUE: usize = 1_024;
 
 /// How long [`Live::drain`] waits for clients to hear that they should reconnect.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Numbers of streams are given out more slowly than this on average: fifty a second, for ever. Two years of them fit.
+const MILLISECONDS_PER_NUMBER: i64 = 20;
 
 /// What a socket is told to do.
 #[derive(Debug)]
@@ -164,6 +168,7 @@ impl Live {
     pub fn attach(
         &self,
         meeting: MeetingId,
+        created: Timestamp,
         who: Attending,
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
@@ -176,17 +181,17 @@ impl Live {
         }
         let sender = match meetings.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(self.open(meeting)),
+            Entry::Vacant(entry) => entry.insert(self.open(meeting, created)),
         };
         sender.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
         Ok(Seat { session, meeting: sender.clone() })
     }
 
-    fn open(&self, meeting: MeetingId) -> mpsc::Sender<Input> {
+    fn open(&self, meeting: MeetingId, created: Timestamp) -> mpsc::Sender<Input> {
         let (sender, inputs) = mpsc::channel(MEETING_QUEUE);
         let task = MeetingTask {
             id: meeting,
-            meeting: LiveMeeting::new(meeting, LiveLimits::default()),
+            meeting: LiveMeeting::numbered_after(meeting, LiveLimits::default(), numbers_used(created)),
             sockets: HashMap::new(),
             inputs,
             shared: Arc::clone(&self.shared),
@@ -401,6 +406,13 @@ impl MeetingTask {
     }
 }
 
+/// A number that no earlier run of this meeting has given out: clients that come back still know the old ones, and
+/// take a number that is not higher for something that has left.
+fn numbers_used(created: Timestamp) -> u32 {
+    let age = Timestamp::now().as_millisecond().saturating_sub(created.as_millisecond());
+    u32::try_from(age / MILLISECONDS_PER_NUMBER).unwrap_or_default()
+}
+
 /// Sleeps until `due`; forever without one.
 pub async fn until(due: Option<Instant>) {
     match due {
@@ -411,7 +423,7 @@ pub async fn until(due: Option<Instant>) {
 
 /// Milliseconds since 1970, for the time stamps of frames.
 pub fn wall_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
+    Timestamp::now().as_millisecond()
 }
 
 /// The worker's words in the live meeting's.

@@ -1,7 +1,7 @@
 //! The mixer thread: owns every [`Mix`], ticks them each 20 ms, and sleeps when there is none.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -113,8 +113,15 @@ struct Loop<L> {
     queue: Receiver<MixerInput>,
     worker: WorkerCommands,
     levels: L,
-    mixes: HashMap<MeetingId, Mix>,
+    mixes: HashMap<MeetingId, MeetingMix>,
     ticks: u32,
+}
+
+/// The mix of one meeting.
+struct MeetingMix {
+    mix: Mix,
+    /// Slots that have sent nothing since they joined.
+    unheard: HashSet<SlotId>,
 }
 
 impl<L: LevelOutlet> Loop<L> {
@@ -149,21 +156,23 @@ impl<L: LevelOutlet> Loop<L> {
         match input {
             MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
             MixerInput::Mute { meeting, session, muted } => {
-                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                if let Some(MeetingMix { mix, .. }) = self.mixes.get_mut(&meeting) {
                     mix.set_muted(SlotId(session.0), muted);
                 }
             }
             MixerInput::Close { meeting, session } => {
-                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                if let Some(MeetingMix { mix, unheard }) = self.mixes.get_mut(&meeting) {
                     mix.leave(SlotId(session.0));
+                    unheard.remove(&SlotId(session.0));
                     if mix.counters().slots == 0 {
                         self.mixes.remove(&meeting);
                     }
                 }
             }
             MixerInput::Audio(packet) => {
-                if let Some(mix) = self.mixes.get_mut(&packet.meeting) {
+                if let Some(MeetingMix { mix, unheard }) = self.mixes.get_mut(&packet.meeting) {
                     let slot = SlotId(packet.session.0);
+                    unheard.remove(&slot);
                     let packet = Packet {
                         sequence: packet.sequence,
                         timestamp: packet.timestamp,
@@ -180,18 +189,21 @@ impl<L: LevelOutlet> Loop<L> {
 
 impl<L: LevelOutlet> Loop<L> {
     fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
-        let mix = match self.mixes.entry(meeting) {
+        let MeetingMix { mix, unheard } = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match Mix::new(MixSettings::default()) {
-                Ok(mix) => entry.insert(mix),
+                Ok(mix) => entry.insert(MeetingMix { mix, unheard: HashSet::new() }),
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
                 }
             },
         };
-        mix.join(SlotId(session.0));
-        mix.set_echo(SlotId(session.0), echo_of.map(|base| SlotId(base.0)));
+        let slot = SlotId(session.0);
+        // Told again for a slot that is there already, when only the echo changes: its next packet sets that right.
+        mix.join(slot);
+        unheard.insert(slot);
+        mix.set_echo(slot, echo_of.map(|base| SlotId(base.0)));
     }
 
     fn tick(&mut self, at: Instant) {
@@ -199,14 +211,15 @@ impl<L: LevelOutlet> Loop<L> {
         self.ticks = self.ticks.wrapping_add(1);
         let tell_levels = self.ticks.is_multiple_of(TICKS_PER_LEVELS);
         let mut frames = Vec::new();
-        for (meeting, mix) in &mut self.mixes {
+        for (meeting, MeetingMix { mix, unheard }) in &mut self.mixes {
             mix.handle_tick(at);
             while let Some(frame) = mix.poll_output() {
                 frames.push(MixFrame { listeners: sessions(&frame.listeners), payload: frame.payload });
             }
             observe::mix_tick(&mix.counters());
             if tell_levels {
-                self.levels.levels(*meeting, MediaFact::Levels(mix.levels().iter().map(level).collect()));
+                let levels = mix.levels().iter().map(|told| level(told, unheard)).collect();
+                self.levels.levels(*meeting, MediaFact::Levels(levels));
             }
         }
         if self.worker.send(Command::Mix(frames)).is_err() {
@@ -220,11 +233,12 @@ fn sessions(slots: &[SlotId]) -> Arc<[SessionId]> {
     slots.iter().map(|slot| SessionId(slot.0)).collect()
 }
 
-fn level(level: &SlotLevel) -> Level {
+/// Who has no microphone has no bad one either: nothing is expected of a slot before its first packet.
+fn level(level: &SlotLevel, unheard: &HashSet<SlotId>) -> Level {
     Level {
         session: SessionId(level.slot.0),
         volume: level.volume,
         packets: level.packets,
-        expected: level.expected,
+        expected: if unheard.contains(&level.slot) { 0 } else { level.expected },
     }
 }

@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
 use campanile_signaling::{Attending, close as codes, frame};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::app::App;
@@ -142,12 +143,12 @@ async fn serve(app: &App, socket: WebSocket, claims: Option<Claims>, close_on_er
     let Some(claims) = claims else {
         return refuse(socket, Unwelcome::Attendee, close_on_error).await;
     };
-    let who = match admit(app, &claims).await {
-        Ok(who) => who,
+    let (who, created) = match admit(app, &claims).await {
+        Ok(admitted) => admitted,
         Err(unwelcome) => return refuse(socket, unwelcome, close_on_error).await,
     };
     let (sender, outgoing) = mpsc::channel(SOCKET_QUEUE);
-    let seat = match app.live.attach(claims.meeting, who, close_on_error, sender) {
+    let seat = match app.live.attach(claims.meeting, created, who, close_on_error, sender) {
         Ok(seat) => seat,
         Err(NoSeat::Draining | NoSeat::Busy) => {
             return refuse(socket, Unwelcome::TryAgain, close_on_error).await;
@@ -165,13 +166,17 @@ async fn serve(app: &App, socket: WebSocket, claims: Option<Claims>, close_on_er
     observe::signaling_sessions(-1.0);
 }
 
-async fn admit(app: &App, claims: &Claims) -> Result<Attending, Unwelcome> {
+/// Who the claims are of, and when the meeting was made.
+async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Timestamp), Unwelcome> {
     match app.store.admit(claims.meeting, claims.attendee, claims.generation).await {
-        Ok(admitted) => Ok(Attending {
-            attendee: claims.attendee,
-            external_user_id: admitted.external_user_id,
-            content: claims.content,
-        }),
+        Ok(admitted) => {
+            let who = Attending {
+                attendee: claims.attendee,
+                external_user_id: admitted.external_user_id,
+                content: claims.content,
+            };
+            Ok((who, admitted.meeting_created))
+        }
         Err(NotAdmitted::MeetingGone) => Err(Unwelcome::Meeting),
         Err(NotAdmitted::AttendeeGone) => Err(Unwelcome::Attendee),
         Err(NotAdmitted::Unavailable(error)) => {
