@@ -37,6 +37,8 @@ export function resign(admission: Admission): void {
   const body = JSON.stringify({
     MeetingId: admission.Meeting.MeetingId,
     AttendeeId: admission.Attendee.AttendeeId,
+    // Only who holds the attendee's token may remove it.
+    JoinToken: admission.Attendee.JoinToken,
   });
   navigator.sendBeacon(LEAVE, new Blob([body], { type: 'application/json' }));
 }
