@@ -38,8 +38,8 @@ const BUILD: &str = "campanile_build_info";
 
 /// Sends log lines to standard error. Standard output is for the printed block of `dev`.
 pub fn start_logs(config: &LogConfig) {
-    // The filter was parsed when the settings were checked.
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_default();
+    // The filter was parsed when the settings were checked. Nobody needs the console's files listed at every start.
+    let filter = EnvFilter::try_new(format!("memory_serve=warn,{}", config.level)).unwrap_or_default();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match config.format {
         LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
