@@ -103,7 +103,7 @@ pub enum Command {
         session: SessionId,
         /// Returned in the event.
         request: u64,
-        /// Plain SDP text.
+        /// Plain SDP text. Holds the client's ICE password: not for logs.
         sdp: String,
         /// Allocated layers in the order of the video entries of `send_streams`; empty: not sending.
         send: Vec<StreamId>,
@@ -210,7 +210,7 @@ pub enum Event {
         session: SessionId,
         /// From the command.
         request: u64,
-        /// The SDP answer.
+        /// The SDP answer. Holds our ICE password: not for logs.
         sdp: String,
         /// One for each receive section that carries media.
         tracks: Vec<Track>,

@@ -461,13 +461,11 @@ impl Session {
         if let Some(known) = self.bindings.get(&ssrc) {
             return *known;
         }
-        let stream = self.rtc.direct_api();
-        let (mid, rid) = {
-            let mut api = stream;
-            match api.stream_rx(&ssrc.into()) {
-                Some(stream) => (stream.mid(), stream.rid()),
-                None => return Binding::Nothing,
-            }
+        // Looking is a mutation for str0m, but only the drain that brought the packet looks, and goes on draining.
+        let Some((mid, rid)) =
+            self.rtc.direct_api().stream_rx(&ssrc.into()).map(|stream| (stream.mid(), stream.rid()))
+        else {
+            return Binding::Nothing;
         };
         let audio_mid = self.audio.as_ref().and_then(|audio| self.sections.get(audio.section)).map(|s| s.mid);
         let binding = if audio_mid == Some(mid) {

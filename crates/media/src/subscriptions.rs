@@ -234,10 +234,7 @@ impl Worker {
                 tile.forwarder.stop();
             });
             if !paused {
-                if let Some(layer) = self.layers.get_mut(layer) {
-                    layer.keyframes.want();
-                }
-                self.ask_for_keyframe(layer);
+                self.want_keyframe_of(layer);
             }
         }
     }

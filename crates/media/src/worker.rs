@@ -315,7 +315,7 @@ impl Worker {
             match routed {
                 Routed::Video { layer, packet } => self.route(layer, packet),
                 Routed::KeyframeRequest { session, section } => self.want_keyframe(session, section),
-                Routed::Connected { session } => self.publisher_connected(session),
+                Routed::Connected { session } => self.connected(session),
             }
         }
         while let Some((key, fault)) = self.dead.pop() {
@@ -383,20 +383,35 @@ impl Worker {
             return;
         };
         let Some(wanted) = tile.subscription.filter(|s| !s.paused).map(|s| s.layer) else { return };
-        let layer = tile.forwarder.layer().unwrap_or(wanted);
-        if let Some(layer) = self.layers.get_mut(layer) {
-            layer.keyframes.want();
-        }
-        self.ask_for_keyframe(layer);
+        let shown = tile.forwarder.layer().unwrap_or(wanted);
+        self.want_keyframe_of(shown);
     }
 
-    /// What was wanted before the publisher could be asked is asked for now.
-    fn publisher_connected(&mut self, key: SessionKey) {
+    /// What was wanted before the session could be asked is asked for now, and what came before it could be sent
+    /// anything must come again.
+    fn connected(&mut self, key: SessionKey) {
         let Some(session) = self.sessions.get(key) else { return };
-        let layers: Vec<LayerKey> = session.publications.iter().map(|p| p.layer).collect();
-        for layer in layers {
+        let published: Vec<LayerKey> = session.publications.iter().map(|p| p.layer).collect();
+        let watched: Vec<LayerKey> = session
+            .sections
+            .values()
+            .filter_map(|section| section.tile.as_ref()?.subscription)
+            .map(|subscription| subscription.layer)
+            .collect();
+        for layer in published {
             self.ask_for_keyframe(layer);
         }
+        for layer in watched {
+            self.want_keyframe_of(layer);
+        }
+    }
+
+    /// Somebody cannot go on without a keyframe of this layer.
+    pub(crate) fn want_keyframe_of(&mut self, key: LayerKey) {
+        if let Some(layer) = self.layers.get_mut(key) {
+            layer.keyframes.want();
+        }
+        self.ask_for_keyframe(key);
     }
 
     /// Asks the publisher for a keyframe if one is wanted and it was not asked just now; else sees to it that it is

@@ -33,7 +33,7 @@ const HOST_PREFERENCE: u32 = 126;
 const RTP_COMPONENT: u32 = 1;
 
 /// How we are reached. The same in every answer of a media session.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct LocalTransport {
     pub(crate) ufrag: String,
     pub(crate) pwd: String,
@@ -42,6 +42,12 @@ pub(crate) struct LocalTransport {
     pub(crate) candidates: Vec<SocketAddr>,
     /// For the `o=` line.
     pub(crate) session: u64,
+}
+
+impl std::fmt::Debug for LocalTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalTransport").field("ufrag", &self.ufrag).finish_non_exhaustive()
+    }
 }
 
 /// What is answered to one section.

@@ -59,6 +59,8 @@ pub(crate) struct Client {
 pub(crate) struct Options {
     /// The layers of the camera; without them it has one.
     pub(crate) rids: Vec<&'static str>,
+    /// A stream it wants to see from its first offer on, as clients before 2.26 do.
+    pub(crate) tile: Option<u32>,
     /// Estimates what it may send.
     pub(crate) estimates: bool,
     /// Its only video codec and payload type; all that str0m knows if `None`.
@@ -140,11 +142,15 @@ impl Client {
             simulcast
         });
         let mut mids = None;
-        let offered = client.offer(now, |api, _| {
+        let offered = client.offer(now, |api, wanted| {
             let audio = api.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
             let direction = if rids.is_empty() { Direction::Inactive } else { Direction::SendRecv };
             let camera = api.add_media(MediaKind::Video, direction, None, None, simulcast);
             mids = Some((audio, camera));
+            if let Some(stream) = options.tile {
+                let mid = api.add_media(MediaKind::Video, Direction::RecvOnly, None, None, None);
+                wanted.insert(mid, StreamId(stream));
+            }
         });
         (client.audio, client.camera) = mids.unwrap();
         (client, offered.unwrap())

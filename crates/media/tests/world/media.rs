@@ -1,13 +1,14 @@
 //! What clients send arrives where it should, and nowhere else.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use campanile_media::{Command, Event, SessionId, StreamId, Track};
 
 use str0m::format::Codec;
 
-use crate::client::{Encoder, FRAME_PACKETS, Options, Received, VP8_PT, is_keyframe, picture_id};
-use crate::network::{To, World, meeting, stream_ids};
+use crate::client::{Client, Encoder, FRAME_PACKETS, Options, Received, VP8_PT, is_keyframe, picture_id};
+use crate::network::{LATENCY, SERVER, To, World, meeting, stream_ids};
 
 const FRAME: Duration = Duration::from_millis(20);
 
@@ -99,6 +100,33 @@ fn video_starts_with_a_keyframe_and_arrives_whole() {
     assert!(packets.windows(2).all(|pair| pair[0].marker == (pair[1].payload[0] & 0x10 != 0)));
     assert_eq!(world.worker.counters().keyframe_requests_out, 1);
     assert_eq!(world.worker.counters().keyframes, 2);
+}
+
+#[test]
+fn who_subscribes_before_connecting_gets_a_keyframe_once_connected() {
+    let mut world = World::new();
+    let alice = world.join(meeting(1));
+    world.publish(alice, 11);
+    let mut encoder = Encoder::new(500);
+    world.send_frame(alice, None, &mut encoder, true);
+    world.run(Duration::from_millis(600));
+    // Alice answers the request of the offer at once, while bob still shakes hands.
+    let options = Options { tile: Some(11), ..Options::default() };
+    let (client, offered) = Client::new(2, meeting(1), SocketAddr::from(SERVER), &options, world.now);
+    world.clients.push(client);
+    let bob = 1;
+    let tracks = world.exchange(bob, offered, &[]);
+    assert_eq!(tracks.len(), 1);
+    world.run(LATENCY * 2);
+    assert!(!world.clients[bob].connected);
+    world.send_frame(alice, None, &mut encoder, true);
+    world.clients[alice].keyframe_requests.clear();
+    world.film(alice, &mut encoder, Duration::from_secs(2));
+    world.run(Duration::from_millis(50));
+    let mid = str0m::media::Mid::from(tracks[0].mid.as_str());
+    let packets = world.clients[bob].packets(mid);
+    assert!(packets.len() > 20 * FRAME_PACKETS);
+    assert_continuous(&packets);
 }
 
 #[test]
