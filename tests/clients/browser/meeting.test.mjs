@@ -279,6 +279,53 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await closeAll([...first.tabs, bob]);
   });
 
+  for (const codec of ['video/VP8', 'video/VP9', 'video/H264']) {
+    test(`a camera that sends ${codec} is seen, also by one who comes later`, async () => {
+      const { meeting, tabs } = await world.meet(2);
+      const [ann, bob] = tabs;
+      await ann.ask('sendWith', codec);
+      await ann.ask('startVideo');
+      await bob.sees(ann);
+      await bob.watches();
+      const sent = (await ann.ask('stats')).outbound.find(stream => stream.frames > 0);
+      assert.equal(sent.codec, codec);
+      const cleo = await world.seat(meeting, await world.control.attendee(meeting, 'cleo'), 2);
+      await cleo.join();
+      await cleo.sees(ann);
+      await cleo.watches();
+      await assertCalm([...tabs, cleo]);
+      await closeAll([...tabs, cleo]);
+    });
+  }
+
+  test('without a preference the SDK gets to send VP9', async () => {
+    const { tabs } = await world.meet(2);
+    await tabs[0].ask('startVideo');
+    await tabs[1].sees(tabs[0]);
+    await tabs[1].watches();
+    const sent = (await tabs[0].ask('stats')).outbound.find(stream => stream.frames > 0);
+    assert.equal(sent.codec, 'video/VP9', 'its own first choice, which it makes only if the answer says sendrecv');
+    await closeAll(tabs);
+  });
+
+  test('a tile that is paused stops coming, and comes again', async () => {
+    const { tabs } = await world.meet(2);
+    const [ann, bob] = tabs;
+    await ann.ask('startVideo');
+    const tile = await bob.sees(ann);
+    await bob.watches();
+    await bob.ask('pause', tile.id);
+    await delay(1000);
+    const bytes = async () => (await bob.ask('stats')).video.reduce((sum, stream) => sum + stream.bytes, 0);
+    const before = await bytes();
+    await delay(2000);
+    assert.ok((await bytes()) - before < 2000, 'nothing is sent for a paused tile');
+    await bob.ask('unpause', tile.id);
+    await bob.watches();
+    await assertCalm(tabs);
+    await closeAll(tabs);
+  });
+
   test('the metrics show what goes on', async () => {
     const { tabs } = await world.meet(3);
     await tabs[0].ask('startVideo');

@@ -7,6 +7,7 @@ import {
   LogLevel,
   MeetingSessionConfiguration,
   MeetingSessionStatusCode,
+  VideoCodecCapability,
 } from 'amazon-chime-sdk-js';
 
 import { audioContext, colourOf, loudnessOf, picture, tone } from './sources.js';
@@ -155,6 +156,16 @@ class Me {
 
   // -- what the tests ask for
 
+  /** Before the camera goes on: the one codec to send with. */
+  sendWith(codec) {
+    const capability = {
+      'video/VP8': () => VideoCodecCapability.vp8(),
+      'video/VP9': () => VideoCodecCapability.vp9Profile0(),
+      'video/H264': () => VideoCodecCapability.h264ConstrainedBaselineProfile(),
+    }[codec]();
+    this.audioVideo.setVideoCodecSendPreferences([capability]);
+  }
+
   async start({ microphone = true } = {}) {
     await audioContext().resume();
     if (microphone) {
@@ -195,6 +206,12 @@ class Me {
   }
   say(text, lifetimeMs) {
     this.audioVideo.realtimeSendDataMessage('chat', text, lifetimeMs);
+  }
+  pause(tileId) {
+    this.audioVideo.pauseVideoTile(tileId);
+  }
+  unpause(tileId) {
+    this.audioVideo.unpauseVideoTile(tileId);
   }
   stop() {
     this.audioVideo.stop();
