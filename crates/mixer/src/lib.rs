@@ -9,6 +9,7 @@
 //! Knows: Opus, RTP sequence numbers and timestamps, RFC 6464 levels. Must not know: RTP sessions, str0m, meetings,
 //! attendees, muting policy.
 
+#![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)

@@ -68,7 +68,7 @@ fn move_about(sound: Sound, sharer: bool, cold: bool) -> Findings {
     world.run(50);
     let mut dice = Dice::new(7);
     let (mut left, mut muted) = (10, false);
-    let ticks = if cold { 1_000 } else { 12_000 };
+    let ticks = if cold { 1_000 } else { 8_000 };
     for _ in 0..ticks {
         left -= 1;
         if left == 0 {
@@ -95,7 +95,7 @@ const AUDIBLE: f32 = 1e-4;
 fn moving_listeners_hear_no_click_in_a_tone() {
     for frequency in [110.0, 437.0] {
         let findings = move_about(sine(frequency, 0.2), false, false);
-        assert!(findings.moves > 1_500, "{}", findings.moves);
+        assert!(findings.moves > 1_000, "{}", findings.moves);
         assert!(findings.moving < AUDIBLE, "{} Hz: {}", frequency, findings.moving);
     }
 }
@@ -103,14 +103,14 @@ fn moving_listeners_hear_no_click_in_a_tone() {
 #[test]
 fn moving_listeners_hear_no_click_in_speech() {
     let findings = move_about(speech(3, 0.6), false, false);
-    assert!(findings.moves > 1_500, "{}", findings.moves);
+    assert!(findings.moves > 1_000, "{}", findings.moves);
     assert!(findings.moving < 1.5 * findings.resting, "{} and {}", findings.moving, findings.resting);
 }
 
 #[test]
 fn a_sharer_hears_no_click_when_its_content_comes_and_goes() {
     let findings = move_about(sine(437.0, 0.2), true, false);
-    assert!(findings.moves > 1_500, "{}", findings.moves);
+    assert!(findings.moves > 1_000, "{}", findings.moves);
     assert!(findings.moving < AUDIBLE, "{}", findings.moving);
 }
 

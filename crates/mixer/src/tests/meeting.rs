@@ -308,6 +308,19 @@ fn who_leaves_while_talking_is_faded_out() {
 }
 
 #[test]
+fn who_leaves_is_forgotten_at_every_stage() {
+    for ticks in 0..12 {
+        let mut world = World::new();
+        world.join(0, false);
+        world.speak(Speaker::new(1, sine(1_000.0, 0.3)), false);
+        world.run(ticks);
+        world.leave(1);
+        world.run(4);
+        assert_eq!(world.mix.slots.len(), 1, "left after {ticks} ticks");
+    }
+}
+
+#[test]
 fn leaving_and_joining_between_two_ticks_keeps_the_frames_coming() {
     let mut world = World::new();
     world.join(0, true);
