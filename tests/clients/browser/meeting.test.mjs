@@ -281,9 +281,12 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
 
   for (const codec of ['video/VP8', 'video/VP9', 'video/H264']) {
     test(`a camera that sends ${codec} is seen, also by one who comes later`, async () => {
-      const { meeting, tabs } = await world.meet(2);
+      const { meeting, tabs } = await world.prepare(2);
       const [ann, bob] = tabs;
+      // Before it joins: the SDK weighs a wish with what the meeting can decode only when an INDEX comes.
       await ann.ask('sendWith', codec);
+      await ann.join();
+      await bob.join();
       await ann.ask('startVideo');
       await bob.sees(ann);
       await bob.watches();

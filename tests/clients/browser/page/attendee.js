@@ -156,7 +156,7 @@ class Me {
 
   // -- what the tests ask for
 
-  /** Before the camera goes on: the one codec to send with. */
+  /** Before it joins: the one codec to send with. */
   sendWith(codec) {
     const capability = {
       'video/VP8': () => VideoCodecCapability.vp8(),
