@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { acquainted, assertCalm, assertMixMinus, closeAll, HEARD_DB, OWN_VOICE_DOWN_DB, World } from './support/meeting.mjs';
-import { delay } from './support/wait.mjs';
+import { delay, until } from './support/wait.mjs';
 
 const CAMERA_CYCLES = 10;
 
@@ -334,6 +334,8 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await tabs[0].ask('startVideo');
     await tabs[1].sees(tabs[0]);
     const sum = (metrics, pattern) => [...metrics].filter(([name]) => pattern.test(name)).reduce((all, [, value]) => all + value, 0);
+    await until('the meetings of earlier tests are forgotten', async () =>
+      sum(await world.service.metrics(), /^campanile_live_meetings/) === 1, { within: 20_000 });
     await delay(1500);
     const before = await world.service.metrics();
     await delay(3000);
