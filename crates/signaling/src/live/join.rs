@@ -104,13 +104,11 @@ impl LiveMeeting {
     /// Puts the session into its seat. Returns who sat there.
     fn take_place(&mut self, seat: Seat, id: SessionId, who: &Attending, now: Instant) -> Option<SessionId> {
         let base_is_here = !seat.content || self.places.contains_key(&Seat::base(seat.attendee));
-        let place = self.places.entry(seat).or_insert_with(|| Place {
-            external_user_id: who.external_user_id.clone(),
-            occupant: Occupant::Session(id),
-            announced: None,
-            muted: false,
-            alone_until: (!base_is_here).then(|| later(now, DROP_GRACE)),
-        });
+        let alone_until = (!base_is_here).then(|| later(now, DROP_GRACE));
+        let place = self
+            .places
+            .entry(seat)
+            .or_insert_with(|| Place::new(who.external_user_id.clone(), id, alone_until));
         let previous = place.session().filter(|previous| *previous != id);
         place.occupant = Occupant::Session(id);
         if !seat.content

@@ -17,6 +17,11 @@ use super::session::Seat;
 use super::{Fact, LiveMeeting, MediaRequest};
 use crate::frame::{AudioStream, AudioStreamIdInfo};
 use crate::live::Attending;
+use crate::rate::{Bucket, Rate};
+
+/// Mute changes of one seat, across reconnects. Each is told to everybody: at the rate of frames,
+/// one client would fill the queues of all others. Push-to-talk stays far below.
+const MUTE_CHANGES: Rate = Rate { per_second: 5, burst: 100 };
 
 /// A seat that is taken.
 #[derive(Debug)]
@@ -26,6 +31,7 @@ pub(super) struct Place {
     /// The audio stream id under which it was announced, if it was.
     pub(super) announced: Option<u32>,
     pub(super) muted: bool,
+    pub(super) mute_changes: Bucket,
     /// A content share whose base attendee is not here ends then. It may be here first: after a restart of the server
     /// both come back in any order.
     pub(super) alone_until: Option<Instant>,
@@ -41,6 +47,18 @@ pub(super) enum Occupant {
 }
 
 impl Place {
+    /// A seat that this session takes.
+    pub(super) fn new(external_user_id: String, session: SessionId, alone_until: Option<Instant>) -> Self {
+        Self {
+            external_user_id,
+            occupant: Occupant::Session(session),
+            announced: None,
+            muted: false,
+            mute_changes: Bucket::new(MUTE_CHANGES),
+            alone_until,
+        }
+    }
+
     pub(super) fn session(&self) -> Option<SessionId> {
         match self.occupant {
             Occupant::Session(session) => Some(session),
@@ -87,13 +105,17 @@ impl LiveMeeting {
     /// The client muted or unmuted itself.
     pub(super) fn set_muted(&mut self, id: SessionId, muted: bool, now: Instant) {
         let Some(seat) = self.seat_of(id) else { return };
-        self.mute_in_mix(id, muted);
         let Some(place) = self.places.get_mut(&seat) else { return };
         if place.muted == muted {
-            return;
+            return self.mute_in_mix(id, muted);
+        }
+        if !place.mute_changes.take(now) {
+            return self.flood(id, "too many mute changes", now);
         }
         place.muted = muted;
-        if let Some(audio_stream) = place.announced {
+        let announced = place.announced;
+        self.mute_in_mix(id, muted);
+        if let Some(audio_stream) = announced {
             // Without the attendee id, which would say "is here" once more.
             let entry = AudioStream {
                 audio_stream_id: Some(audio_stream),

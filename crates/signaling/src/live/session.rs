@@ -20,6 +20,11 @@ const FRAMES: Rate = Rate { per_second: 300, burst: 2_500 };
 /// Data messages of one session: the hard limit that AWS documents for an attendee.
 const DATA_MESSAGES: Rate = Rate { per_second: 200, burst: 2_000 };
 
+/// SUBSCRIBEs of one session. A client makes an offer when its own video or what it watches changes, of which an INDEX
+/// tells ten times a second at most; an offer of the largest legal size costs everybody on its media worker
+/// milliseconds.
+const OFFERS: Rate = Rate { per_second: 10, burst: 200 };
+
 /// A client may open its socket and send JOIN much later (`start({ signalingOnly: true })`), and pings only then.
 pub const PRE_JOIN_LIFETIME: Duration = Duration::from_secs(300);
 
@@ -71,6 +76,7 @@ pub(super) struct Joined {
     pub(super) publishing: Option<Publishing>,
     pub(super) subscribing: Subscribing,
     pub(super) data_messages: Bucket,
+    pub(super) offers: Bucket,
 }
 
 /// The video that a session sends, from the SUBSCRIBE that starts it to the one that stops it.
@@ -218,6 +224,7 @@ impl Joined {
             publishing: None,
             subscribing: Subscribing::default(),
             data_messages: Bucket::new(DATA_MESSAGES),
+            offers: Bucket::new(OFFERS),
         }
     }
 }

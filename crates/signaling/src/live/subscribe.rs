@@ -41,6 +41,9 @@ impl LiveMeeting {
     pub(super) fn subscribe(&mut self, id: SessionId, subscribe: Subscribe, now: Instant) {
         let joined = self.sessions.get_mut(&id).and_then(|session| session.joined_mut());
         let Some(joined) = joined else { return };
+        if !joined.offers.take(now) {
+            return self.flood(id, "too many SUBSCRIBEs", now);
+        }
         if joined.subscribing.outstanding.is_none() {
             return self.offer(id, subscribe, now);
         }
@@ -54,6 +57,9 @@ impl LiveMeeting {
     fn offer(&mut self, id: SessionId, subscribe: Subscribe, now: Instant) {
         if let Some(muted) = subscribe.audio_muted {
             self.set_muted(id, muted, now);
+            if !self.sessions.contains_key(&id) {
+                return;
+            }
         }
         let compressed = !subscribe.compressed_sdp_offer().is_empty();
         let sdp = match read_offer(&subscribe) {
@@ -232,11 +238,14 @@ impl LiveMeeting {
         }
     }
 
+    /// Counts as garbage, too: reading an offer costs more than any other frame does, and no honest client makes one
+    /// that is refused again and again.
     fn refuse_offer(&mut self, id: SessionId, duplex: Option<i32>, reason: &str, now: Instant) {
         self.counters.refusals = self.counters.refusals.saturating_add(1);
         let reason: String = reason.chars().take(LONGEST_REASON).collect();
         let ack = SubscribeAck { duplex, ..SubscribeAck::default() };
         self.send(id, SignalFrame::from(ack).with_error(BAD_OFFER, &reason), now);
+        self.strike(id, now);
     }
 
     /// REMOTE_VIDEO_UPDATE: other layers on sections that exist, and sections that are about to go.

@@ -45,6 +45,57 @@ fn a_flood_ends_its_session_and_no_other() {
 }
 
 #[test]
+fn who_toggles_without_end_fills_nobody_elses_queue() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    let b = world.enter(who(2));
+    world.forget();
+    let mut session = a;
+    for number in 0..2_500 {
+        if world.closed.contains(&session) {
+            // A new connection of the same seat has no new allowance.
+            session = world.join_as(who(1), 11);
+        }
+        world.send(session, AudioControl { muted: Some(number % 2 == 0) });
+    }
+    let told = world.lines.iter().filter(|line| line.starts_with(&format!("{} ROSTER #1", b.0))).count();
+    assert!(told <= 120, "{told} frames");
+    assert!(world.lines.contains(&"1 close 4501 too many mute changes".to_owned()));
+}
+
+#[test]
+fn offers_that_are_refused_without_end_end_their_session() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    world.forget();
+    for _ in 0..200 {
+        world.send(a, Subscribe { compressed_sdp_offer: Some(vec![0xff; 9].into()), ..subscribe(&[], &[0]) });
+    }
+    assert!(world.meeting.counters().refusals <= 65, "{}", world.meeting.counters().refusals);
+    assert!(world.lines.contains(&"1 close 4400 not this protocol".to_owned()));
+}
+
+#[test]
+fn offers_have_a_rate() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    for _ in 0..100 {
+        world.send(a, subscribe(&[], &[0]));
+        world.answer(a);
+        world.wait(Duration::from_millis(100));
+    }
+    assert!(world.clients.contains_key(&a), "ten a second are not too many");
+    for _ in 0..300 {
+        if world.closed.contains(&a) {
+            break;
+        }
+        world.send(a, subscribe(&[], &[0]));
+        world.answer(a);
+    }
+    assert!(world.lines.contains(&"1 close 4501 too many SUBSCRIBEs".to_owned()));
+}
+
+#[test]
 fn what_a_busy_client_sends_is_no_flood() {
     let mut world = World::new();
     let a = world.enter(who(1));
