@@ -1,6 +1,7 @@
 //! One run of the service, from its settings to its end.
 
 use std::fs::DirBuilder;
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -69,15 +70,15 @@ async fn start(
     metrics: PrometheusHandle,
 ) -> anyhow::Result<(Arc<App>, TcpListener)> {
     let listener = listener::bind(config.http.listen)
-        .with_context(|| cannot_listen("TCP", config.http.listen, "--http"))?;
+        .map_err(|error| cannot_listen("TCP", config.http.listen, "--http", &error.into()))?;
     let http_address = listener.local_addr()?;
-    let live =
-        Live::start(&config.media).with_context(|| cannot_listen("UDP", config.media.listen, "--media"))?;
+    let live = Live::start(&config.media)
+        .map_err(|error| cannot_listen("UDP", config.media.listen, "--media", &error))?;
     let endpoint = config.http.endpoint(http_address);
     let placement = Placement::new(&endpoint, &config.media.audio_host(live.media_address()))?;
-    let store = Store::open(&config.store.url, config.limits.control)
-        .await
-        .with_context(|| format!("cannot open the store {}", config.store.url))?;
+    // What the store says names the database and its causes already: taken as one text, nothing is said twice.
+    let store =
+        Store::open(&config.store.url, config.limits.control).await.map_err(|error| anyhow!("{error}"))?;
     let app = App {
         origins: OriginRules::new(&config, http_address),
         tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
@@ -94,11 +95,22 @@ async fn start(
     Ok((Arc::new(app), listener))
 }
 
-fn cannot_listen(protocol: &str, address: SocketAddr, flag: &str) -> String {
-    format!(
-        "cannot listen on {address} ({protocol}); is another campanile running? {flag} {}:0 picks a free port",
-        crate::config::bracketed(&address.ip().to_string())
-    )
+/// A port that cannot be had, with the advice that belongs to the cause.
+fn cannot_listen(protocol: &str, address: SocketAddr, flag: &str, error: &anyhow::Error) -> anyhow::Error {
+    let host = crate::config::bracketed(&address.ip().to_string());
+    let advice = match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::AddrInUse) => {
+            format!(". Is another campanile running? {flag} {host}:0 picks a free port")
+        }
+        Some(io::ErrorKind::AddrNotAvailable) => {
+            format!(". This machine does not have the address {host}; give one that it has with {flag}")
+        }
+        Some(io::ErrorKind::PermissionDenied) => {
+            format!(". Ports below 1024 are for privileged processes; choose a higher one with {flag}")
+        }
+        _ => String::new(),
+    };
+    anyhow!("cannot listen on {address} ({protocol}): {error:#}{advice}")
 }
 
 /// Everything accepts: says so to the script, the log and the human.
@@ -188,5 +200,47 @@ impl Drop for DataDir {
                 tracing::warn!(path = %path.display(), %error, "the temporary data directory could not be removed");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_cannot_be_had_says_what_to_do() {
+        let said = |kind: io::ErrorKind, address: &str| {
+            cannot_listen("TCP", address.parse().unwrap(), "--http", &io::Error::from(kind).into())
+                .to_string()
+        };
+        assert_eq!(
+            said(io::ErrorKind::AddrInUse, "[::1]:8080"),
+            "cannot listen on [::1]:8080 (TCP): address in use. Is another campanile running? --http [::1]:0 picks \
+             a free port"
+        );
+        assert!(
+            said(io::ErrorKind::AddrNotAvailable, "192.0.2.7:1").contains("not have the address 192.0.2.7")
+        );
+        assert!(
+            said(io::ErrorKind::PermissionDenied, "127.0.0.1:80").contains("choose a higher one with --http")
+        );
+        assert_eq!(
+            said(io::ErrorKind::OutOfMemory, "127.0.0.1:80"),
+            "cannot listen on 127.0.0.1:80 (TCP): out of memory"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_database_is_named_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("campanile.db");
+        std::fs::write(&path, "something else, and long enough to be looked at as a header".repeat(4))
+            .unwrap();
+        let url = format!("sqlite:{}", path.display());
+        let flags = crate::config::Overrides { data_dir: Some(dir.path().to_owned()), ..Default::default() };
+        let limits = crate::config::load(Mode::Dev, None, [], flags).unwrap().limits.control;
+        let said = Store::open(&url, limits).await.unwrap_err().to_string();
+        assert_eq!(said.matches("campanile.db").count(), 1, "{said}");
+        assert!(said.contains("restore a backup"), "{said}");
     }
 }

@@ -86,7 +86,7 @@ fn http(mode: Mode, written: &Http, origins: &Origins, reach: &Reach) -> Checked
     let public_host = reach.advertise.as_ref().map(|(host, _)| host.clone());
     if listen.ip().is_unspecified() && public_url.is_none() && public_host.is_none() {
         return refuse(format!(
-            "{name} = {listen} listens on every address: set http.public_url to the one that clients use"
+            "{name}: {listen} listens on every address: set http.public_url to the URL that clients use"
         ));
     }
     let max_connections = match written.max_connections {
@@ -111,7 +111,7 @@ fn media(mode: Mode, written: &Media, origins: &Origins, reach: &Reach) -> Check
         (None, Some((host, ip))) => (Some(host.clone()), Some(*ip), None),
         (None, None) if listen.ip().is_unspecified() => {
             return refuse(format!(
-                "{name} = {listen} listens on every address: set media.public_address to the one that clients reach"
+                "{name}: {listen} listens on every address: set media.public_address to the one that clients reach"
             ));
         }
         (None, None) => (None, None, None),
@@ -293,23 +293,22 @@ fn keys(
                     origins.name("auth", "access_key_id")
                 ));
             }
-            let missing =
-                |key: &str| ConfigError(format!("{key} is not set: the API needs an access key to accept"));
-            let id = written.access_key_id.clone().ok_or_else(|| missing("auth.access_key_id"))?;
-            (
-                Some(id),
-                Some(
-                    secret
-                        .ok_or_else(|| missing("auth.secret_access_key (or auth.secret_access_key_file)"))?,
-                ),
-            )
+            let missing = |key: &str| {
+                ConfigError(format!(
+                    "auth.{key} is not set, and the API needs a key to accept: set it in the file of --config, \
+                     or as CAMPANILE_AUTH__{}; `campanile dev` needs no setting",
+                    key.to_uppercase()
+                ))
+            };
+            let id = written.access_key_id.clone().ok_or_else(|| missing("access_key_id"))?;
+            (Some(id), Some(secret.ok_or_else(|| missing("secret_access_key"))?))
         }
     };
     let id = id.unwrap_or_else(|| format!("DEV{}", random(RANDOM_ID_BYTES).to_uppercase()));
     // The id stands in the credential scope, whose separator is a slash.
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
         let name = origins.name("auth", "access_key_id");
-        return refuse(format!("{name}: `{id}` may hold letters, digits, `-`, `_` and `.`"));
+        return refuse(format!("{name}: `{id}` must be made of letters, digits, `-`, `_` and `.`"));
     }
     let secret = secret.unwrap_or_else(|| random(RANDOM_SECRET_BYTES));
     if secret.is_empty() {

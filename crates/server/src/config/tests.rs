@@ -227,7 +227,11 @@ fn beyond_loopback_keys_are_random() {
 #[test]
 fn serve_wants_keys_of_its_own() {
     let with = |pairs: &[(&str, &str)]| load(Mode::Serve, None, environment(pairs), Overrides::default());
-    assert!(refusal(with(&[])).contains("auth.access_key_id is not set"));
+    let said = refusal(with(&[]));
+    assert!(
+        said.contains("auth.access_key_id is not set") && said.contains("CAMPANILE_AUTH__ACCESS_KEY_ID"),
+        "{said}"
+    );
     assert!(refusal(with(&[("CAMPANILE_AUTH__ACCESS_KEY_ID", "a")])).contains("secret_access_key"));
     assert!(refusal(serve(&[("CAMPANILE_AUTH__ACCESS_KEY_ID", DEV_ACCESS_KEY_ID)])).contains("public"));
     assert!(

@@ -75,7 +75,10 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The database does not open.
-    #[error("cannot open the store `{path}`: {source}")]
+    #[error(
+        "cannot open the store `{path}`: {source}. If it was damaged, restore a backup; if it is another program's \
+         file, give a store of its own"
+    )]
     Database {
         /// Which.
         path: PathBuf,
