@@ -9,7 +9,12 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 use crate::store::StoreCounters;
@@ -36,15 +41,34 @@ const STORE_FAILURES: &str = "campanile_store_commit_failures_total";
 const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
 const BUILD: &str = "campanile_build_info";
 
+/// Libraries whose finer lines hold what must never be logged: `is` writes ICE passwords, `tungstenite` whole signaling
+/// messages. What they say at INFO and above passes; nothing that the filter says lets the rest through.
+const TELLTALES: [&str; 3] = ["is", "tungstenite", "tokio_tungstenite"];
+
 /// Sends log lines to standard error. Standard output is for the printed block of `dev`.
 pub fn start_logs(config: &LogConfig) {
+    lines(config, io::stderr, io::IsTerminal::is_terminal(&io::stderr())).init();
+}
+
+/// Turns events into lines for `writer`.
+fn lines<W>(config: &LogConfig, writer: W, colours: bool) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
     // The filter was parsed when the settings were checked. Nobody needs the console's files listed at every start.
     let filter = EnvFilter::try_new(format!("memory_serve=warn,{}", config.level)).unwrap_or_default();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match config.format {
-        LogFormat::Text => logs.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    let formatted: Box<dyn Subscriber + Send + Sync> = match config.format {
+        LogFormat::Text => Box::new(logs.with_ansi(colours).finish()),
+        LogFormat::Json => Box::new(logs.json().flatten_event(true).finish()),
+    };
+    formatted.with(filter_fn(is_discreet))
+}
+
+/// Whether an event of this place may be logged at all.
+fn is_discreet(place: &Metadata<'_>) -> bool {
+    let library = place.target().split("::").next().unwrap_or_default();
+    *place.level() <= Level::INFO || !TELLTALES.contains(&library)
 }
 
 /// A recorder with our buckets, not yet installed.
@@ -150,7 +174,51 @@ pub fn unserved(service: &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// Where the lines of a test go.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, format: LogFormat) -> String {
+        let page = Page::default();
+        let copy = page.clone();
+        let config = LogConfig { level: level.to_owned(), format };
+        tracing::subscriber::with_default(lines(&config, move || copy.clone(), false), || {
+            tracing::debug!(target: "is::agent", "remote credentials: hush");
+            tracing::trace!(target: "tungstenite::protocol::frame", "payload: hush");
+            tracing::info!(target: "is::agent", "stays");
+            tracing::debug!(target: "issue", "stays");
+            tracing::trace!("stays");
+        });
+        let bytes = page.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn no_filter_lets_secrets_of_libraries_into_the_log() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            for level in ["trace", "trace,is=trace,tungstenite=trace", "info,is::agent=debug,issue=debug"] {
+                let text = logged(level, format);
+                assert!(!text.contains("hush"), "{level}: {text}");
+                let expected = if level.starts_with("trace") { 3 } else { 2 };
+                assert_eq!(text.matches("stays").count(), expected, "{level}: {text}");
+            }
+            assert_eq!(logged("info", format).matches("stays").count(), 1);
+        }
+    }
 
     #[test]
     fn metrics_are_rendered_with_help_and_buckets() {
