@@ -122,6 +122,14 @@ fn describe() {
         "One transaction of the store, its sync to disk included"
     );
     describe_gauge!(BUILD, "Always 1; the label says which version runs");
+    begin_at_zero(&[CLIENT_EVENTS, CONNECTIONS_REFUSED, PANICS]);
+}
+
+/// Shows counters before their first count: an alarm on growth needs something to grow from.
+fn begin_at_zero(counters: &[&'static str]) {
+    for name in counters {
+        counter!(*name).increment(0);
+    }
 }
 
 /// What the store's writer did so far.
@@ -230,6 +238,7 @@ mod tests {
         });
         let text = handle.render();
         assert!(text.contains("# HELP campanile_api_calls_total "), "{text}");
+        assert!(text.contains("\ncampanile_http_panics_total 0\n"), "{text}");
         assert!(
             text.contains(r#"campanile_api_calls_total{operation="CreateMeeting",status="201"} 1"#),
             "{text}"

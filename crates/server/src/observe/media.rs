@@ -36,6 +36,12 @@ pub fn describe() {
         Unit::Seconds,
         "From a batch of datagrams read to all that it caused sent"
     );
+    super::begin_at_zero(&[
+        "campanile_live_meeting_overflow_total",
+        "campanile_mixer_overflow_total",
+        "campanile_mixer_stalls_total",
+        "campanile_slow_sockets_total",
+    ]);
 }
 
 /// A live meeting began (+1) or ended (-1).
