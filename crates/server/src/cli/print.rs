@@ -36,8 +36,7 @@ pub(super) fn started(reached: &Reached<'_>) -> String {
     let temporary =
         if config.store.temporary { " (temporary: removed at the end; --data-dir DIR keeps it)" } else { "" };
     text += &format!("data        {}{temporary}\n", config.store.data_dir.display());
-    text += &format!("ports       {}/tcp API, signaling, console; {}/udp media", http.port(), media.port());
-    text += &format!(" (on {})\n", http.ip());
+    text += &format!("ports       {}\n", ports(*http, *media));
     if let (Mode::Dev, Some(key)) = (config.mode, config.auth.keys.first()) {
         text += &exports(endpoint, key, &config.auth.region);
         text += &format!(
@@ -46,6 +45,13 @@ pub(super) fn started(reached: &Reached<'_>) -> String {
         );
     }
     text
+}
+
+/// Where we listen, for firewalls and port maps.
+fn ports(http: SocketAddr, media: SocketAddr) -> String {
+    let between = if http.ip() == media.ip() { String::new() } else { format!(" (on {})", http.ip()) };
+    let (tcp, udp) = (http.port(), media.port());
+    format!("{tcp}/tcp API, signaling, console{between}; {udp}/udp media (on {})", media.ip())
 }
 
 /// What makes the AWS SDKs and CLI of a shell speak to us.
@@ -85,6 +91,13 @@ mod tests {
         let (http, media) = ("127.0.0.1:8080".parse().unwrap(), "127.0.0.1:3478".parse().unwrap());
         let text = started(&Reached { config: &config, endpoint: "http://127.0.0.1:8080", http, media });
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn ports_on_two_addresses_are_told_apart() {
+        let (http, media) = ("127.0.0.1:8080".parse().unwrap(), "0.0.0.0:3478".parse().unwrap());
+        let expected = "8080/tcp API, signaling, console (on 127.0.0.1); 3478/udp media (on 0.0.0.0)";
+        assert_eq!(ports(http, media), expected);
     }
 
     #[test]
