@@ -115,6 +115,12 @@ impl BoundWorker {
         self.socket.local_addr()
     }
 
+    /// The handle for commands, which may wait here for the start.
+    #[cfg(test)]
+    pub fn commands(&self) -> WorkerCommands {
+        self.commands.clone()
+    }
+
     /// Starts the thread. `candidates` are the public addresses put into answers.
     pub fn start(self, candidates: Vec<SocketAddr>, outlet: impl Outlet) -> anyhow::Result<WorkerThread> {
         let address = self.socket.local_addr()?;
@@ -146,6 +152,7 @@ impl BoundWorker {
             readable: false,
             delays: Vec::with_capacity(DELAY_SAMPLES),
             published: Instant::now(),
+            unpublished: false,
         };
         let thread = std::thread::Builder::new().name("media".into()).spawn(move || looped.run())?;
         Ok(WorkerThread { commands: self.commands, stop, thread: Some(thread) })
@@ -166,6 +173,11 @@ impl ReceiveBuffer for UdpSocketState {
 impl WorkerThread {
     pub fn commands(&self) -> WorkerCommands {
         self.commands.clone()
+    }
+
+    /// Whether the thread still runs.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Ends the thread and waits for it.
@@ -195,6 +207,8 @@ struct Loop<O> {
     /// Seconds from a datagram read to everything it caused being sent.
     delays: Vec<f64>,
     published: Instant,
+    /// Something may have happened since.
+    unpublished: bool,
 }
 
 impl<O: Outlet> Loop<O> {
@@ -229,7 +243,12 @@ impl<O: Outlet> Loop<O> {
         if self.readable {
             return Some(Duration::ZERO);
         }
-        self.worker.poll_timeout().map(|at| at.saturating_duration_since(Instant::now()))
+        let now = Instant::now();
+        let due = self.worker.poll_timeout().map(|at| at.saturating_duration_since(now));
+        // The last thing that happened is published as well, before the thread sleeps for long.
+        let publish =
+            self.unpublished.then(|| (self.published + PUBLISH_EVERY).saturating_duration_since(now));
+        [due, publish].into_iter().flatten().min()
     }
 
     fn take_commands(&mut self) {
@@ -292,7 +311,10 @@ impl<O: Outlet> Loop<O> {
     }
 
     fn publish(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.published) >= PUBLISH_EVERY {
+        let due = now.saturating_duration_since(self.published) >= PUBLISH_EVERY;
+        // Waking up to publish is nothing to publish.
+        self.unpublished = !due;
+        if due {
             self.published = now;
             observe::publish_worker(&self.worker.counters(), self.sender.failed, &self.delays);
             self.delays.clear();
@@ -353,11 +375,58 @@ impl Sender {
             src_ip: None,
         };
         // A full socket buffer drops the packet, as the network would: RTP recovers, waiting would stall everybody.
-        if state.try_send(UdpSockRef::from(socket), &transmit).is_err() {
-            self.failed += self.segments as u64;
+        if let Err(error) = state.try_send(UdpSockRef::from(socket), &transmit) {
+            if self.segments > 1 && error.kind() != io::ErrorKind::WouldBlock {
+                // This kernel, or the device on the way, does not segment. Now and from now on it gets them one by one.
+                self.most_segments = state.max_gso_segments();
+                self.send_each(destination, state, socket);
+            } else {
+                self.failed += self.segments as u64;
+            }
         }
         self.batch.clear();
         self.segments = 0;
         self.closed = false;
+    }
+
+    fn send_each(&mut self, destination: SocketAddr, state: &UdpSocketState, socket: &UdpSocket) {
+        for contents in self.batch.chunks(self.segment.max(1)) {
+            let transmit = Transmit { destination, ecn: None, contents, segment_size: None, src_ip: None };
+            if state.try_send(UdpSockRef::from(socket), &transmit).is_err() {
+                self.failed += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_that_does_not_segment_gets_datagrams_one_by_one() {
+        let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        receiver.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let to = receiver.local_addr().unwrap();
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let state = UdpSocketState::new(UdpSockRef::from(&socket)).unwrap();
+        let socket = UdpSocket::from_std(socket);
+        let mut sender = Sender::new(&state);
+        // More than any kernel takes at once (128), which it refuses with the error of one that takes none.
+        sender.most_segments = 200;
+        let send = |sender: &mut Sender, count: u8| {
+            (0..count).for_each(|number| sender.push(to, &[number; 100], &state, &socket));
+            sender.flush(&state, &socket);
+        };
+        let mut buffer = [0; 200];
+        for _ in 0..2 {
+            send(&mut sender, 150);
+            for number in 0..150 {
+                assert_eq!(receiver.recv(&mut buffer).unwrap(), 100);
+                assert_eq!(buffer[0], number);
+            }
+        }
+        assert_eq!(sender.failed, 0);
+        assert_eq!(sender.most_segments, 1);
     }
 }
