@@ -18,11 +18,17 @@ use tokio::sync::mpsc;
 use crate::config::MediaConfig;
 use crate::edge::media::{BoundWorker, Outlet, WorkerCommands, WorkerThread};
 use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
-use crate::observe::media as observe;
+use crate::observe::{media as observe, panicked};
 
-/// Inputs that may wait for a live meeting. Sockets wait for a place, media facts are dropped and counted: a lost
-/// answer makes its client reconnect.
+/// Inputs that may wait for a live meeting. Sockets wait for a place.
 const MEETING_QUEUE: usize = 4_096;
+
+/// Media facts that may wait for a live meeting, apart from its inputs, so that no flood from sockets displaces them.
+/// Beyond, they are dropped and counted: a lost answer makes its client reconnect.
+const FACT_QUEUE: usize = 4_096;
+
+/// A session's end that its worker or mixer had no room for is told again after this long, until it is taken.
+const CLOSE_AGAIN: Duration = Duration::from_millis(50);
 
 /// Messages that may wait for one socket. 250 attendees joining at once cause about as many roster frames; a socket
 /// that falls behind further is closed, and its client reconnects.
@@ -44,14 +50,28 @@ pub enum ToSocket {
 /// What a live meeting's task is told.
 #[derive(Debug)]
 enum Input {
-    Attach { session: SessionId, who: Attending, close_on_error: bool, socket: mpsc::Sender<ToSocket> },
+    Attach {
+        session: SessionId,
+        who: Attending,
+        close_on_error: bool,
+        socket: mpsc::Sender<ToSocket>,
+    },
     Frame(SessionId, SignalFrame),
     Garbage(SessionId),
     Closed(SessionId),
-    Media(MediaFact),
     AttendeeRemoved(AttendeeId),
     End,
     Drain,
+    /// A mistake of ours in this meeting.
+    #[cfg(test)]
+    Fault,
+}
+
+/// The ways into a live meeting.
+#[derive(Debug, Clone)]
+struct Doors {
+    inputs: mpsc::Sender<Input>,
+    facts: mpsc::Sender<MediaFact>,
 }
 
 /// A session's place in its live meeting.
@@ -119,21 +139,21 @@ struct Threads {
 
 #[derive(Debug)]
 struct Shared {
-    meetings: Mutex<HashMap<MeetingId, mpsc::Sender<Input>>>,
+    meetings: Mutex<HashMap<MeetingId, Doors>>,
     next_session: AtomicU64,
     draining: AtomicBool,
 }
 
 impl Shared {
     /// The map is only ever locked for a look-up or a change, so a poisoned lock holds a sound map.
-    fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, mpsc::Sender<Input>>> {
+    fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, Doors>> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a live meeting something from a thread that must not wait.
     fn deliver(&self, meeting: MeetingId, fact: MediaFact) {
-        let Some(sender) = self.meetings().get(&meeting).cloned() else { return };
-        if sender.try_send(Input::Media(fact)).is_err() {
+        let Some(facts) = self.meetings().get(&meeting).map(|doors| doors.facts.clone()) else { return };
+        if facts.try_send(fact).is_err() {
             observe::meeting_overflow();
         }
     }
@@ -164,6 +184,12 @@ impl Live {
         self.media_address
     }
 
+    /// Whether the media worker and the mixer still run.
+    pub fn is_running(&self) -> bool {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.worker.is_running() && threads.mixer.is_running()
+    }
+
     /// Seats a socket in a meeting, whose task starts with its first session.
     pub fn attach(
         &self,
@@ -179,27 +205,30 @@ impl Live {
         if self.shared.draining.load(Ordering::Relaxed) {
             return Err(NoSeat::Draining);
         }
-        let sender = match meetings.entry(meeting) {
+        let Doors { inputs, .. } = match meetings.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(self.open(meeting, created)),
         };
-        sender.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
-        Ok(Seat { session, meeting: sender.clone() })
+        inputs.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
+        Ok(Seat { session, meeting: inputs.clone() })
     }
 
-    fn open(&self, meeting: MeetingId, created: Timestamp) -> mpsc::Sender<Input> {
-        let (sender, inputs) = mpsc::channel(MEETING_QUEUE);
+    fn open(&self, meeting: MeetingId, created: Timestamp) -> Doors {
+        let (to_inputs, inputs) = mpsc::channel(MEETING_QUEUE);
+        let (to_facts, facts) = mpsc::channel(FACT_QUEUE);
         let task = MeetingTask {
             id: meeting,
             meeting: LiveMeeting::numbered_after(meeting, LiveLimits::default(), numbers_used(created)),
             sockets: HashMap::new(),
             inputs,
+            facts,
             shared: Arc::clone(&self.shared),
             worker: self.worker.clone(),
             mixer: self.mixer.clone(),
         };
+        observe::live_meetings(1.0);
         tokio::spawn(task.run());
-        sender
+        Doors { inputs: to_inputs, facts: to_facts }
     }
 
     /// Carries out what decisions ask of live meetings.
@@ -223,7 +252,7 @@ impl Live {
     }
 
     async fn tell(&self, meeting: MeetingId, input: Input) {
-        let sender = self.shared.meetings().get(&meeting).cloned();
+        let sender = self.shared.meetings().get(&meeting).map(|doors| doors.inputs.clone());
         if let Some(sender) = sender {
             // A meeting whose task has just ended has nobody to tell.
             let _ = sender.send(input).await;
@@ -235,7 +264,7 @@ impl Live {
         let senders: Vec<_> = {
             let meetings = self.shared.meetings();
             self.shared.draining.store(true, Ordering::Relaxed);
-            meetings.values().cloned().collect()
+            meetings.values().map(|doors| doors.inputs.clone()).collect()
         };
         for sender in senders {
             // A meeting whose task has just ended has nobody to tell.
@@ -273,7 +302,8 @@ struct EventsTo {
 
 impl Outlet for EventsTo {
     fn audio(&mut self, packet: AudioPacket) {
-        self.mixer.send(MixerInput::Audio(packet));
+        // Audio always finds its way, or is counted.
+        let _ = self.mixer.send(MixerInput::Audio(packet));
     }
 
     fn event(&mut self, event: Event) {
@@ -289,6 +319,7 @@ struct MeetingTask {
     meeting: LiveMeeting,
     sockets: HashMap<SessionId, mpsc::Sender<ToSocket>>,
     inputs: mpsc::Receiver<Input>,
+    facts: mpsc::Receiver<MediaFact>,
     shared: Arc<Shared>,
     worker: WorkerCommands,
     mixer: MixerInputs,
@@ -296,7 +327,6 @@ struct MeetingTask {
 
 impl MeetingTask {
     async fn run(mut self) {
-        observe::live_meetings(1.0);
         loop {
             let due = self.meeting.poll_timeout();
             tokio::select! {
@@ -304,6 +334,7 @@ impl MeetingTask {
                     Some(input) => self.handle(input),
                     None => break,
                 },
+                Some(fact) = self.facts.recv() => self.meeting.handle_media(fact, Instant::now()),
                 () = until(due) => self.meeting.handle_timeout(Instant::now()),
             }
             self.settle();
@@ -311,7 +342,6 @@ impl MeetingTask {
                 break;
             }
         }
-        observe::live_meetings(-1.0);
     }
 
     /// Gives the meeting up when nobody is in it and nobody is on the way in.
@@ -340,10 +370,11 @@ impl MeetingTask {
                 self.sockets.remove(&session);
                 self.meeting.handle_closed(session, now);
             }
-            Input::Media(fact) => self.meeting.handle_media(fact, now),
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
             Input::End => self.meeting.handle_end(now),
             Input::Drain => self.meeting.handle_drain(now),
+            #[cfg(test)]
+            Input::Fault => panic!("a fault was asked for"),
         }
     }
 
@@ -377,31 +408,80 @@ impl MeetingTask {
 
     fn request(&mut self, request: MediaRequest) {
         let meeting = self.id;
-        let (session, command) = match request {
+        let (session, taken) = match request {
             MediaRequest::Offer { session, request, sdp, send, receive } => {
-                (session, Command::Offer { meeting, session, request, sdp, send, receive })
+                let offer = Command::Offer { meeting, session, request, sdp, send, receive };
+                (session, self.command(offer))
             }
             MediaRequest::Switch { session, mid, stream } => {
-                (session, Command::Switch { session, mid, stream })
+                (session, self.command(Command::Switch { session, mid, stream }))
             }
-            MediaRequest::Unsubscribe { session, mids } => (session, Command::Unsubscribe { session, mids }),
-            MediaRequest::Pause { session, streams } => (session, Command::Pause { session, streams }),
-            MediaRequest::Resume { session, streams } => (session, Command::Resume { session, streams }),
+            MediaRequest::Unsubscribe { session, mids } => {
+                (session, self.command(Command::Unsubscribe { session, mids }))
+            }
+            MediaRequest::Pause { session, streams } => {
+                (session, self.command(Command::Pause { session, streams }))
+            }
+            MediaRequest::Resume { session, streams } => {
+                (session, self.command(Command::Resume { session, streams }))
+            }
             MediaRequest::Mute { session, muted } => {
-                return self.mixer.send(MixerInput::Mute { meeting, session, muted });
+                (session, self.mixing(MixerInput::Mute { meeting, session, muted }))
             }
             MediaRequest::Open { session, echo_of } => {
-                return self.mixer.send(MixerInput::Open { meeting, session, echo_of });
+                (session, self.mixing(MixerInput::Open { meeting, session, echo_of }))
             }
-            MediaRequest::Close { session } => {
-                self.mixer.send(MixerInput::Close { meeting, session });
-                (session, Command::Close { session })
-            }
+            MediaRequest::Close { session } => return self.end_media(session),
         };
-        if let Err(error) = self.worker.send(command) {
-            tracing::warn!(%meeting, %session, %error, "the media worker cannot keep up");
-            let reason = error.to_string();
+        if let Err(reason) = taken {
+            tracing::warn!(%meeting, %session, reason, "media cannot keep up");
             self.meeting.handle_media(MediaFact::Lost { session, reason }, Instant::now());
+        }
+    }
+
+    fn command(&self, command: Command) -> Result<(), String> {
+        self.worker.send(command).map_err(|error| error.to_string())
+    }
+
+    fn mixing(&self, input: MixerInput) -> Result<(), String> {
+        self.mixer.send(input).map_err(|error| error.to_string())
+    }
+
+    /// Ends a media session and its slot. That must not be lost: who was removed would go on to see and be seen.
+    fn end_media(&self, session: SessionId) {
+        let (worker, mixer, meeting) = (self.worker.clone(), self.mixer.clone(), self.id);
+        let mixed = move || mixer.send(MixerInput::Close { meeting, session }).is_ok();
+        let worked = move || worker.send(Command::Close { session }).is_ok();
+        let (unmixed, unworked) = (!mixed(), !worked());
+        if unmixed || unworked {
+            tokio::spawn(async move {
+                until_taken(unmixed, mixed).await;
+                until_taken(unworked, worked).await;
+            });
+        }
+    }
+}
+
+async fn until_taken(mut waiting: bool, told: impl Fn() -> bool) {
+    while waiting {
+        tokio::time::sleep(CLOSE_AGAIN).await;
+        waiting = !told();
+    }
+}
+
+impl Drop for MeetingTask {
+    fn drop(&mut self) {
+        observe::live_meetings(-1.0);
+        if !std::thread::panicking() {
+            return;
+        }
+        // A panic is our mistake, and this meeting's end: its sockets close with their senders, and its clients come
+        // back to a new one.
+        panicked();
+        tracing::error!(meeting = %self.id, "a live meeting ended in a panic: its clients are told to reconnect");
+        self.shared.meetings().remove(&self.id);
+        for session in self.sockets.keys() {
+            self.end_media(*session);
         }
     }
 }
@@ -462,5 +542,73 @@ fn codec(codec: campanile_media::Codec) -> campanile_signaling::Codec {
         From::H264ConstrainedBaseline => To::H264ConstrainedBaseline,
         From::Vp9Profile0 => To::Vp9Profile0,
         From::Av1Main => To::Av1Main,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use campanile_signaling::frame;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn live() -> Live {
+        let listen = ([127, 0, 0, 1], 0).into();
+        let config = MediaConfig { listen, public_host: None, public_ip: None, public_port: None };
+        Live::start(&config).unwrap()
+    }
+
+    const MEETING: MeetingId = MeetingId(Uuid::from_u128(1));
+
+    fn sit_down(live: &Live, attendee: u128) -> (Seat, mpsc::Receiver<ToSocket>) {
+        let (socket, outgoing) = mpsc::channel(SOCKET_QUEUE);
+        let attendee = AttendeeId(Uuid::from_u128(attendee));
+        let who = Attending { attendee, external_user_id: "someone".into(), content: false };
+        (live.attach(MEETING, Timestamp::now(), who, true, socket).unwrap(), outgoing)
+    }
+
+    async fn join(seat: &Seat) {
+        seat.frame(frame::Join { protocol_version: Some(2), ..frame::Join::default() }.into()).await.unwrap();
+    }
+
+    /// Waits for a frame of this type.
+    async fn hear(outgoing: &mut mpsc::Receiver<ToSocket>, kind: frame::Type) {
+        let heard = async {
+            while let Some(told) = outgoing.recv().await {
+                let ToSocket::Message(message) = told else { continue };
+                if frame::decode(&message).unwrap().r#type() == kind {
+                    return;
+                }
+            }
+            panic!("closed before {kind:?}");
+        };
+        tokio::time::timeout(Duration::from_secs(5), heard).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_inputs_displaces_no_fact() {
+        let live = live();
+        let (seat, mut outgoing) = sit_down(&live, 1);
+        join(&seat).await;
+        hear(&mut outgoing, frame::Type::Index).await;
+        // On this one thread the meeting's task does nothing until the next await.
+        while seat.meeting.try_send(Input::Closed(SessionId(u64::MAX))).is_ok() {}
+        live.shared.deliver(MEETING, MediaFact::Connected { session: seat.session() });
+        hear(&mut outgoing, frame::Type::AudioStreamIdInfo).await;
+    }
+
+    #[tokio::test]
+    async fn a_meeting_that_panics_can_be_joined_again() {
+        let live = live();
+        let (seat, mut outgoing) = sit_down(&live, 1);
+        join(&seat).await;
+        hear(&mut outgoing, frame::Type::Index).await;
+        seat.tell(Input::Fault).await.unwrap();
+        while outgoing.recv().await.is_some() {}
+        assert!(seat.frame(frame::SignalFrame::default()).await.is_err());
+        let (seat, mut outgoing) = sit_down(&live, 1);
+        join(&seat).await;
+        hear(&mut outgoing, frame::Type::Index).await;
+        assert!(live.is_running());
     }
 }

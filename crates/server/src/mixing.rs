@@ -2,7 +2,9 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use campanile_mixer::{Mix, MixSettings, Packet, SlotId, SlotLevel};
 use campanile_signaling::{Level, MediaFact};
 
 use crate::edge::media::WorkerCommands;
-use crate::observe::media as observe;
+use crate::observe::{media as observe, panicked};
 
 /// The length of one Opus packet; the client expects 50 a second (`docs/compatibility.md`, audio).
 const TICK: Duration = Duration::from_millis(20);
@@ -24,9 +26,16 @@ const TICKS_PER_LEVELS: u32 = 10;
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
 const MOST_TICKS_BEHIND: u32 = 10;
 
-/// Inputs that may wait: a second of audio of 250 attendees is 12,500 packets. Full: audio is dropped and counted,
-/// and so concealed.
-const QUEUE: usize = 16_384;
+/// Audio packets that may wait: a second of audio of 250 attendees is 12,500. Full: audio is dropped and counted, and
+/// so concealed.
+const AUDIO_QUEUE: usize = 16_384;
+
+/// Other inputs that may wait beside them: 1,000 joins at once make about 3,000. Full: the input is handed back.
+const STATE_QUEUE: usize = 8_192;
+
+/// Inputs taken between two looks at the clock. More than come during a tick, however long that took: otherwise the
+/// queue would only ever grow once ticks take longer than they may.
+const INPUTS_PER_TURN: usize = 4_096;
 
 /// What the mixer thread is told.
 #[derive(Debug)]
@@ -48,22 +57,44 @@ pub enum MixerInput {
     },
     Audio(AudioPacket),
     Stop,
+    /// A mistake of ours in the mix of this meeting.
+    #[cfg(test)]
+    Fault(MeetingId),
 }
 
-/// The sending end of the mixer's queue.
+/// The mixer's queue is full: the input was not taken.
+#[derive(Debug, thiserror::Error)]
+#[error("the mixer has {STATE_QUEUE} inputs waiting")]
+pub struct Behind;
+
+/// The sending end of the mixer's queue. Never waits.
 #[derive(Debug, Clone)]
-pub struct MixerInputs(SyncSender<MixerInput>);
+pub struct MixerInputs {
+    queue: SyncSender<MixerInput>,
+    /// How much of what waits is audio.
+    audio: Arc<AtomicUsize>,
+}
 
 impl MixerInputs {
-    /// Queues an input; for audio a full queue drops it.
-    pub fn send(&self, input: MixerInput) {
-        match self.0.try_send(input) {
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(MixerInput::Audio(_))) => observe::mixer_overflow(),
-            Err(TrySendError::Full(input)) => {
-                // State must not be lost: wait for a place. Called on a task that may block for a tick.
-                let _ = self.0.send(input);
-            }
+    /// Queues an input. Audio that finds no room is dropped and counted; other inputs have room of their own.
+    pub fn send(&self, input: MixerInput) -> Result<(), Behind> {
+        if matches!(input, MixerInput::Audio(_)) {
+            self.send_audio(input);
+            return Ok(());
+        }
+        match self.queue.try_send(input) {
+            // The mixer ends only with the service.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(Behind),
+        }
+    }
+
+    fn send_audio(&self, input: MixerInput) {
+        // Counted before it is sent, so that the mixer never counts down what was not counted yet.
+        let fits = self.audio.fetch_add(1, Ordering::Relaxed) < AUDIO_QUEUE;
+        if !fits || self.queue.try_send(input).is_err() {
+            self.audio.fetch_sub(1, Ordering::Relaxed);
+            observe::mixer_overflow();
         }
     }
 }
@@ -83,8 +114,8 @@ pub struct MixerThread {
 impl MixerThread {
     /// The queue, made first because the worker needs it before the mixer can know the worker.
     pub fn queue() -> (MixerInputs, Receiver<MixerInput>) {
-        let (sender, receiver) = sync_channel(QUEUE);
-        (MixerInputs(sender), receiver)
+        let (queue, receiver) = sync_channel(AUDIO_QUEUE + STATE_QUEUE);
+        (MixerInputs { queue, audio: Arc::default() }, receiver)
     }
 
     pub fn start(
@@ -93,14 +124,23 @@ impl MixerThread {
         worker: WorkerCommands,
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
-        let looped = Loop { queue, worker, levels, mixes: HashMap::new(), ticks: 0 };
+        let audio = Arc::clone(&inputs.audio);
+        let looped = Loop { queue, audio, worker, levels, mixes: HashMap::new(), ticks: 0 };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
 
+    /// Whether the thread still runs.
+    pub fn is_running(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     /// Ends the thread and waits for it.
     pub fn stop(&mut self) {
-        self.inputs.send(MixerInput::Stop);
+        if self.inputs.send(MixerInput::Stop).is_err() {
+            tracing::error!("the mixer does not end: it has too much to do");
+            return;
+        }
         if let Some(thread) = self.thread.take() {
             if thread.join().is_err() {
                 tracing::error!("the mixer ended by a panic");
@@ -111,6 +151,7 @@ impl MixerThread {
 
 struct Loop<L> {
     queue: Receiver<MixerInput>,
+    audio: Arc<AtomicUsize>,
     worker: WorkerCommands,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
@@ -120,6 +161,8 @@ struct Loop<L> {
 /// The mix of one meeting.
 struct MeetingMix {
     mix: Mix,
+    /// Everybody who has a slot.
+    slots: HashSet<SlotId>,
     /// Slots that have sent nothing since they joined.
     unheard: HashSet<SlotId>,
 }
@@ -135,10 +178,24 @@ impl<L: LevelOutlet> Loop<L> {
             } else {
                 self.queue.recv_timeout(due.saturating_duration_since(Instant::now()))
             };
-            match input {
-                Ok(MixerInput::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(input) => self.handle(input, Instant::now()),
-                Err(RecvTimeoutError::Timeout) => {}
+            let mut next = match input {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            for _ in 0..INPUTS_PER_TURN {
+                match next {
+                    Some(MixerInput::Stop) => return,
+                    Some(input) => self.take(input, Instant::now()),
+                    None => break,
+                }
+                next = self.queue.try_recv().ok();
+            }
+            if let Some(input) = next {
+                if matches!(input, MixerInput::Stop) {
+                    return;
+                }
+                self.take(input, Instant::now());
             }
             let now = Instant::now();
             if now >= due + TICK * MOST_TICKS_BEHIND {
@@ -152,6 +209,36 @@ impl<L: LevelOutlet> Loop<L> {
         }
     }
 
+    /// Handles one input. A panic is our mistake, and one meeting's mix's end: its clients come back to a new one.
+    fn take(&mut self, input: MixerInput, now: Instant) {
+        let meeting = match &input {
+            MixerInput::Open { meeting, .. }
+            | MixerInput::Mute { meeting, .. }
+            | MixerInput::Close { meeting, .. } => *meeting,
+            MixerInput::Audio(packet) => {
+                self.audio.fetch_sub(1, Ordering::Relaxed);
+                packet.meeting
+            }
+            MixerInput::Stop => return,
+            #[cfg(test)]
+            MixerInput::Fault(meeting) => *meeting,
+        };
+        // The mix is thrown away whole, so nobody sees its broken state.
+        if catch_unwind(AssertUnwindSafe(|| self.handle(input, now))).is_err() {
+            self.lose(meeting);
+        }
+    }
+
+    /// Ends a mix that has failed.
+    fn lose(&mut self, meeting: MeetingId) {
+        panicked();
+        tracing::error!(%meeting, "a mix ended in a panic: its clients are told to reconnect");
+        for slot in self.mixes.remove(&meeting).map(|lost| lost.slots).unwrap_or_default() {
+            let reason = "a fault in the mixer".to_owned();
+            self.levels.levels(meeting, MediaFact::Lost { session: SessionId(slot.0), reason });
+        }
+    }
+
     fn handle(&mut self, input: MixerInput, now: Instant) {
         match input {
             MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
@@ -161,8 +248,9 @@ impl<L: LevelOutlet> Loop<L> {
                 }
             }
             MixerInput::Close { meeting, session } => {
-                if let Some(MeetingMix { mix, unheard }) = self.mixes.get_mut(&meeting) {
+                if let Some(MeetingMix { mix, slots, unheard }) = self.mixes.get_mut(&meeting) {
                     mix.leave(SlotId(session.0));
+                    slots.remove(&SlotId(session.0));
                     unheard.remove(&SlotId(session.0));
                     if mix.counters().slots == 0 {
                         self.mixes.remove(&meeting);
@@ -170,7 +258,7 @@ impl<L: LevelOutlet> Loop<L> {
                 }
             }
             MixerInput::Audio(packet) => {
-                if let Some(MeetingMix { mix, unheard }) = self.mixes.get_mut(&packet.meeting) {
+                if let Some(MeetingMix { mix, unheard, .. }) = self.mixes.get_mut(&packet.meeting) {
                     let slot = SlotId(packet.session.0);
                     unheard.remove(&slot);
                     let packet = Packet {
@@ -183,16 +271,18 @@ impl<L: LevelOutlet> Loop<L> {
                 }
             }
             MixerInput::Stop => {}
+            #[cfg(test)]
+            MixerInput::Fault(_) => panic!("a fault was asked for"),
         }
     }
 }
 
 impl<L: LevelOutlet> Loop<L> {
     fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
-        let MeetingMix { mix, unheard } = match self.mixes.entry(meeting) {
+        let MeetingMix { mix, slots, unheard } = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match Mix::new(MixSettings::default()) {
-                Ok(mix) => entry.insert(MeetingMix { mix, unheard: HashSet::new() }),
+                Ok(mix) => entry.insert(MeetingMix { mix, slots: HashSet::new(), unheard: HashSet::new() }),
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
@@ -202,6 +292,7 @@ impl<L: LevelOutlet> Loop<L> {
         let slot = SlotId(session.0);
         // Told again for a slot that is there already, when only the echo changes: its next packet sets that right.
         mix.join(slot);
+        slots.insert(slot);
         unheard.insert(slot);
         mix.set_echo(slot, echo_of.map(|base| SlotId(base.0)));
     }
@@ -211,8 +302,12 @@ impl<L: LevelOutlet> Loop<L> {
         self.ticks = self.ticks.wrapping_add(1);
         let tell_levels = self.ticks.is_multiple_of(TICKS_PER_LEVELS);
         let mut frames = Vec::new();
-        for (meeting, MeetingMix { mix, unheard }) in &mut self.mixes {
-            mix.handle_tick(at);
+        let mut failed = Vec::new();
+        for (meeting, MeetingMix { mix, unheard, .. }) in &mut self.mixes {
+            if catch_unwind(AssertUnwindSafe(|| mix.handle_tick(at))).is_err() {
+                failed.push(*meeting);
+                continue;
+            }
             while let Some(frame) = mix.poll_output() {
                 frames.push(MixFrame { listeners: sessions(&frame.listeners), payload: frame.payload });
             }
@@ -222,6 +317,7 @@ impl<L: LevelOutlet> Loop<L> {
                 self.levels.levels(*meeting, MediaFact::Levels(levels));
             }
         }
+        failed.into_iter().for_each(|meeting| self.lose(meeting));
         if self.worker.send(Command::Mix(frames)).is_err() {
             observe::mixer_overflow();
         }
@@ -240,5 +336,111 @@ fn level(level: &SlotLevel, unheard: &HashSet<SlotId>) -> Level {
         volume: level.volume,
         packets: level.packets,
         expected: if unheard.contains(&level.slot) { 0 } else { level.expected },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::edge::media::BoundWorker;
+
+    fn meeting(number: u128) -> MeetingId {
+        MeetingId(Uuid::from_u128(number))
+    }
+
+    fn open(of: u128, session: u64) -> MixerInput {
+        MixerInput::Open { meeting: meeting(of), session: SessionId(session), echo_of: None }
+    }
+
+    fn packet(sequence: u64) -> MixerInput {
+        MixerInput::Audio(AudioPacket {
+            meeting: meeting(1),
+            session: SessionId(1),
+            sequence,
+            timestamp: 0,
+            level: None,
+            payload: Arc::from([0u8; 3]),
+            received: Instant::now(),
+        })
+    }
+
+    struct Told(Mutex<std::sync::mpsc::Sender<(MeetingId, MediaFact)>>, Duration);
+
+    impl LevelOutlet for Told {
+        fn levels(&self, meeting: MeetingId, fact: MediaFact) {
+            let _ = self.0.lock().unwrap().send((meeting, fact));
+            std::thread::sleep(self.1);
+        }
+    }
+
+    /// A mixer whose ticks take this much longer on average, and what it tells.
+    fn mixer(
+        slow: Duration,
+    ) -> (MixerInputs, MixerThread, std::sync::mpsc::Receiver<(MeetingId, MediaFact)>) {
+        let worker = BoundWorker::bind(([127, 0, 0, 1], 0).into()).unwrap().commands();
+        let (inputs, queue) = MixerThread::queue();
+        let (told, facts) = channel();
+        let levels = Told(Mutex::new(told), slow * TICKS_PER_LEVELS);
+        let thread = MixerThread::start(inputs.clone(), queue, worker, levels).unwrap();
+        (inputs, thread, facts)
+    }
+
+    fn levels_name(facts: &std::sync::mpsc::Receiver<(MeetingId, MediaFact)>, session: u64) {
+        let within = Instant::now() + Duration::from_secs(10);
+        loop {
+            let left = within.saturating_duration_since(Instant::now());
+            let (_, fact) = facts.recv_timeout(left).expect("levels in time");
+            if matches!(&fact, MediaFact::Levels(l) if l.iter().any(|l| l.session == SessionId(session))) {
+                return;
+            }
+        }
+    }
+
+    #[test]
+    fn a_mixer_that_is_too_slow_still_empties_its_queue() {
+        let (inputs, mut thread, facts) = mixer(TICK * 2);
+        inputs.send(open(1, 1)).unwrap();
+        levels_name(&facts, 1);
+        (0..10_000).for_each(|sequence| inputs.send(packet(sequence)).unwrap());
+        inputs.send(open(1, 2)).unwrap();
+        levels_name(&facts, 2);
+        assert_eq!(inputs.audio.load(Ordering::Relaxed), 0);
+        thread.stop();
+    }
+
+    #[test]
+    fn audio_takes_no_room_from_the_rest_and_nobody_waits() {
+        // Nobody takes anything.
+        let (inputs, _queue) = MixerThread::queue();
+        for sequence in 0..100_000 {
+            inputs.send(packet(sequence)).unwrap();
+        }
+        assert_eq!(inputs.audio.load(Ordering::Relaxed), AUDIO_QUEUE);
+        let taken = (0..100_000).take_while(|session| inputs.send(open(1, *session)).is_ok()).count();
+        assert_eq!(taken, STATE_QUEUE);
+    }
+
+    #[test]
+    fn a_panic_ends_one_mix_and_no_other() {
+        let (inputs, mut thread, facts) = mixer(Duration::ZERO);
+        inputs.send(open(1, 1)).unwrap();
+        inputs.send(open(2, 2)).unwrap();
+        levels_name(&facts, 1);
+        inputs.send(MixerInput::Fault(meeting(1))).unwrap();
+        let lost = facts.iter().find_map(|(_, fact)| match fact {
+            MediaFact::Lost { session, .. } => Some(session),
+            _ => None,
+        });
+        assert_eq!(lost, Some(SessionId(1)));
+        levels_name(&facts, 2);
+        inputs.send(open(1, 3)).unwrap();
+        levels_name(&facts, 3);
+        assert!(thread.is_running());
+        thread.stop();
     }
 }

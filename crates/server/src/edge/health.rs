@@ -25,6 +25,9 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
     if !app.store.is_open() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the store is closed\n").into_response();
     }
+    if !app.live.is_running() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "media has ended in a panic\n").into_response();
+    }
     "ready\n".into_response()
 }
 
