@@ -32,6 +32,12 @@ const CLOSE_ON_ERROR: &str = "X-Amzn-Chime-Send-Close-On-Error=1";
 /// The largest message taken. The largest honest one is an offer with 25 tiles, about 120 KiB without compression.
 const LARGEST_MESSAGE: usize = 512 << 10;
 
+/// The largest message taken from who shows no valid join token: such a client may say PING, JOIN and LEAVE.
+const LARGEST_UNSEATED: usize = 16 << 10;
+
+/// Read ahead from one socket. tungstenite would take 128 KiB for each, also for those that do nothing.
+const READ_AHEAD: usize = 8 << 10;
+
 /// Sockets without a valid seat, from one address and in all. They live 15 seconds at most.
 const UNSEATED_PER_ADDRESS: usize = 64;
 const UNSEATED: usize = 2_048;
@@ -108,23 +114,35 @@ pub async fn upgrade(
     let close_on_error = query.is_some_and(|query| query.split('&').any(|pair| pair == CLOSE_ON_ERROR));
     let claims = join_token(&headers).and_then(|token| app.tokens.verify(token).ok());
     let claims = claims.filter(|claims| meeting.parse() == Ok(claims.meeting));
-    let unseated = match claims {
-        Some(_) => None,
-        None => match app.unseated.enter(from.ip()) {
+    // Asked before the upgrade: what a dead token opens is counted like what no token opens.
+    let admitted = match claims {
+        Some(claims) => admit(&app, &claims).await.map(|(who, created)| (claims, who, created)),
+        None => Err(Unwelcome::Attendee),
+    };
+    let unseated = match admitted {
+        Ok(_) => None,
+        Err(_) => match app.unseated.enter(from.ip()) {
             Some(guard) => Some(guard),
             None => {
-                return (StatusCode::TOO_MANY_REQUESTS, "too many sockets without a join token")
+                return (StatusCode::TOO_MANY_REQUESTS, "too many sockets without a valid join token")
                     .into_response();
             }
         },
     };
+    let largest = if admitted.is_ok() { LARGEST_MESSAGE } else { LARGEST_UNSEATED };
     upgrade
         .protocols([SUBPROTOCOL])
-        .max_message_size(LARGEST_MESSAGE)
-        .max_frame_size(LARGEST_MESSAGE)
+        .max_message_size(largest)
+        .max_frame_size(largest)
+        .read_buffer_size(READ_AHEAD)
         .on_upgrade(move |socket| async move {
             let _counted = unseated;
-            serve(&app, socket, claims, close_on_error).await;
+            match admitted {
+                Ok((claims, who, created)) => {
+                    serve(&app, socket, &claims, who, created, close_on_error).await;
+                }
+                Err(unwelcome) => refuse(socket, unwelcome, close_on_error).await,
+            }
         })
 }
 
@@ -139,14 +157,14 @@ fn join_token(headers: &HeaderMap) -> Option<&str> {
         .find(|protocol| *protocol != SUBPROTOCOL)
 }
 
-async fn serve(app: &App, socket: WebSocket, claims: Option<Claims>, close_on_error: bool) {
-    let Some(claims) = claims else {
-        return refuse(socket, Unwelcome::Attendee, close_on_error).await;
-    };
-    let (who, created) = match admit(app, &claims).await {
-        Ok(admitted) => admitted,
-        Err(unwelcome) => return refuse(socket, unwelcome, close_on_error).await,
-    };
+async fn serve(
+    app: &App,
+    socket: WebSocket,
+    claims: &Claims,
+    who: Attending,
+    created: Timestamp,
+    close_on_error: bool,
+) {
     let (sender, outgoing) = mpsc::channel(SOCKET_QUEUE);
     let seat = match app.live.attach(claims.meeting, created, who, close_on_error, sender) {
         Ok(seat) => seat,
@@ -155,10 +173,15 @@ async fn serve(app: &App, socket: WebSocket, claims: Option<Claims>, close_on_er
         }
     };
     // The attendee may have been deleted between the look and the seat: then its live meeting was told too early.
-    match admit(app, &claims).await {
+    match admit(app, claims).await {
+        Ok(_) => {}
         Err(Unwelcome::Attendee) => app.live.remove_attendee(claims.meeting, claims.attendee).await,
         Err(Unwelcome::Meeting) => app.live.end(claims.meeting).await,
-        Ok(_) | Err(Unwelcome::TryAgain) => {}
+        // Nobody stays on a seat that cannot be vouched for.
+        Err(Unwelcome::TryAgain) => {
+            seat.closed().await;
+            return refuse(socket, Unwelcome::TryAgain, close_on_error).await;
+        }
     }
     tracing::debug!(meeting = %claims.meeting, attendee = %claims.attendee, session = %seat.session(), "seated");
     observe::signaling_sessions(1.0);
