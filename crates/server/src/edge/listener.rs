@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::{Sleep, sleep};
 use tower::ServiceExt as _;
 
 use crate::observe;
@@ -24,6 +25,9 @@ use crate::shutdown::{REQUESTS_PATIENCE, Shutdown};
 /// From the first moment of a connection, or the end of its last answer, to a whole request head. Idle keep-alive
 /// connections end by it too; SDKs open a new one without being seen to.
 const HEAD_PATIENCE: Duration = Duration::from_secs(20);
+/// An answer of which the client takes nothing for this long is not read at all. Nothing else would ever end such a
+/// connection, and it holds a place.
+const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// A head is at most a few KiB (a signed request with a session token). A larger one is answered 431, as are
 /// more than 100 header lines, which is hyper's own bound.
 const LARGEST_HEAD: usize = 32 << 10;
@@ -121,13 +125,29 @@ async fn converse(
 /// A connection with its place. It keeps the place when it becomes a WebSocket.
 struct Placed {
     stream: TcpStream,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Placed {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Placed {
         observe::connections(1.0);
-        Placed { stream, _place: place }
+        Placed { stream, stalled: None, _place: place }
+    }
+
+    /// Passes on what became of a write, until none has got anywhere for too long.
+    fn patiently(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_PATIENCE)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -149,7 +169,8 @@ impl AsyncRead for Placed {
 
 impl AsyncWrite for Placed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.patiently(cx, written)
     }
 
     fn poll_write_vectored(
@@ -157,7 +178,8 @@ impl AsyncWrite for Placed {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.patiently(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -170,5 +192,38 @@ impl AsyncWrite for Placed {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    async fn pair() -> (Placed, TcpStream) {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let place = Arc::new(Semaphore::new(1)).acquire_owned().await.unwrap();
+        (Placed::new(listener.accept().await.unwrap().0, place), client)
+    }
+
+    /// More than the kernel holds for one connection.
+    const LONG: usize = 64 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_nothing_is_not_waited_for() {
+        let (mut placed, _client) = pair().await;
+        let error = placed.write_all(&vec![0; LONG]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_reads_slowly_gets_it_all() {
+        let (mut placed, mut client) = pair().await;
+        let reader = tokio::spawn(async move { client.read_to_end(&mut Vec::new()).await.unwrap() });
+        placed.write_all(&vec![0; LONG]).await.unwrap();
+        drop(placed);
+        assert_eq!(reader.await.unwrap(), LONG);
     }
 }
