@@ -31,8 +31,8 @@ pub async fn client_events(State(_): State<Arc<App>>, request: Request<Body>) ->
         Method::OPTIONS => preflight("POST, OPTIONS", headers),
         Method::POST => {
             observe::client_events();
-            match body::read(request.into_body(), LARGEST_EVENTS).await {
-                Ok(_) => with_cors(axum::Json(json!({})).into_response()),
+            match body::discard(request.into_body(), LARGEST_EVENTS).await {
+                Ok(()) => with_cors(axum::Json(json!({})).into_response()),
                 Err(refused) => with_cors(fault(&refused)),
             }
         }
