@@ -153,7 +153,8 @@ impl Shared {
     /// Tells a live meeting something from a thread that must not wait.
     fn deliver(&self, meeting: MeetingId, fact: MediaFact) {
         let Some(facts) = self.meetings().get(&meeting).map(|doors| doors.facts.clone()) else { return };
-        if facts.try_send(fact).is_err() {
+        // A meeting that has just ended has nobody to tell.
+        if let Err(mpsc::error::TrySendError::Full(_)) = facts.try_send(fact) {
             observe::meeting_overflow();
         }
     }
