@@ -6,6 +6,7 @@ use str0m::media::{Mid, Rid};
 
 use crate::layers::{LayerKey, Subscriber};
 use crate::negotiation::{Agreed, Wanted, setup};
+use crate::sdp::SdpError;
 use crate::sdp::codec::{CodecKind, CodecTable};
 use crate::sdp::offer::{Offer, RemoteTransport};
 use crate::session::{Fault, Publication, SectionKey, Session, Subscription};
@@ -22,7 +23,11 @@ impl Worker {
         send: Vec<StreamId>,
         receive: &[Option<StreamId>],
     ) {
-        let answered = Offer::parse(sdp)
+        let read = catch_unwind(|| Offer::parse(sdp)).unwrap_or_else(|_| {
+            self.counters.panics += 1;
+            Err(SdpError::NotSdp)
+        });
+        let answered = read
             .map_err(|error| error.to_string())
             .and_then(|offer| self.agree(meeting, session, request, &offer, send, receive));
         if let Err(reason) = answered {
