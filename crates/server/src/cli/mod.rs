@@ -23,10 +23,10 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run on this machine for development: known keys, loopback, no configuration
-    #[command(after_help = DEV_NOTES, next_line_help = true)]
+    #[command(after_help = DEV_NOTES, next_line_help = true, args_override_self = true)]
     Dev(Dev),
     /// Run with your own settings: a TOML file, the environment, flags
-    #[command(after_help = SERVE_NOTES, next_line_help = true)]
+    #[command(after_help = SERVE_NOTES, next_line_help = true, args_override_self = true)]
     Serve(Serve),
 }
 

@@ -133,6 +133,7 @@ fn authenticate(
     let auth = &app.config.auth;
     let account = AccountId(auth.account.clone());
     if auth.mode == AuthMode::AnyCredentials {
+        log.access_key_id = sigv4::access_key_hint(&parts.headers).map(str::to_owned);
         return Ok(account);
     }
     let request = sigv4::Request {

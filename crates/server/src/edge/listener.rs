@@ -38,10 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: u32 = 1024;
 /// A connection that finds no place gets this answer and the end. SDKs try again after a 503.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
-    Content-Type: application/json\r\nContent-Length: 75\r\nConnection: close\r\nRetry-After: 1\r\n\
-    x-amzn-ErrorType: ServiceUnavailableException\r\n\r\n\
-    {\"Code\":\"ServiceUnavailable\",\"Message\":\"Too many connections to the server\"}";
+const FULL: &str = r#"{"Code":"ServiceUnavailable","Message":"Too many connections to the server"}"#;
 
 /// Binds the listener. `SO_REUSEADDR` lets a restart follow at once.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -85,8 +82,13 @@ pub async fn serve(listener: TcpListener, router: Router, max_connections: usize
 fn turn_away(stream: &TcpStream, from: SocketAddr) {
     observe::connection_refused();
     tracing::debug!(%from, "no place for a connection (http.max_connections)");
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\nRetry-After: 1\r\nx-amzn-ErrorType: ServiceUnavailableException\r\n\r\n{FULL}",
+        FULL.len()
+    );
     // A fresh socket takes so little at once; one that does not is simply closed.
-    let _ = stream.try_write(FULL);
+    let _ = stream.try_write(answer.as_bytes());
 }
 
 async fn converse(
