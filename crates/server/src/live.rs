@@ -56,7 +56,7 @@ enum Input {
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
     },
-    Frame(SessionId, SignalFrame),
+    Frame(SessionId, Box<SignalFrame>),
     Garbage(SessionId),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
@@ -93,7 +93,7 @@ impl Seat {
 
     /// Hands one frame over, waiting for a place in the meeting's queue.
     pub async fn frame(&self, frame: SignalFrame) -> Result<(), Gone> {
-        self.tell(Input::Frame(self.session, frame)).await
+        self.tell(Input::Frame(self.session, Box::new(frame))).await
     }
 
     /// Tells of a message that was no frame.
@@ -365,7 +365,7 @@ impl MeetingTask {
                 self.sockets.insert(session, socket);
                 self.meeting.handle_attached(session, who, close_on_error, now);
             }
-            Input::Frame(session, frame) => self.meeting.handle_frame(session, frame, wall_ms(), now),
+            Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
             Input::Closed(session) => {
                 self.sockets.remove(&session);

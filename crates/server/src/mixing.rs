@@ -141,10 +141,10 @@ impl MixerThread {
             tracing::error!("the mixer does not end: it has too much to do");
             return;
         }
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the mixer ended by a panic");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the mixer ended by a panic");
         }
     }
 }

@@ -184,10 +184,10 @@ impl WorkerThread {
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         let _ = self.commands.waker.wake();
-        if let Some(thread) = self.thread.take() {
-            if thread.join().is_err() {
-                tracing::error!("the media worker ended by a panic");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the media worker ended by a panic");
         }
     }
 }
@@ -216,11 +216,11 @@ impl<O: Outlet> Loop<O> {
         let mut events = Events::with_capacity(8);
         let mut buffers = vec![vec![0u8; RECEIVE_BUFFER]; BATCH_SIZE];
         while !self.stop.load(Ordering::Relaxed) {
-            if let Err(error) = self.poll.poll(&mut events, self.patience()) {
-                if error.kind() != io::ErrorKind::Interrupted {
-                    tracing::error!(%error, "the media worker cannot wait for its socket");
-                    return;
-                }
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the media worker cannot wait for its socket");
+                return;
             }
             if events.iter().any(|event| event.token() == SOCKET) {
                 self.readable = true;
