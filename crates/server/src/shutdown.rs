@@ -1,8 +1,9 @@
 //! The end of a run: who is told when, and how long each may take.
 
+use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Clients are told to reconnect, and media ends: the live side waits three seconds for slow ones by itself.
@@ -45,23 +46,41 @@ impl Shutdown {
     }
 }
 
-/// Waits for SIGTERM or Ctrl-C. Afterwards a second one ends the process at once, by way of `leave`.
-pub async fn requested(leave: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: shutting down"),
-        _ = interrupt.recv() => tracing::info!("Ctrl-C: shutting down"),
+/// SIGTERM and Ctrl-C, caught from the moment this exists: a script that knows we are ready may end us at once.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes both over from the system, which would end the process.
+    pub fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
-    tokio::spawn(async move {
+
+    /// Waits for either.
+    pub async fn requested(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => tracing::info!("SIGTERM: shutting down"),
+            _ = self.interrupt.recv() => tracing::info!("Ctrl-C: shutting down"),
         }
-        leave();
-        std::process::exit(EXIT_INTERRUPTED);
-    });
-    Ok(())
+    }
+
+    /// From now on either ends the process at once, by way of `leave`.
+    pub fn insist(mut self, leave: impl FnOnce() + Send + 'static) {
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            leave();
+            std::process::exit(EXIT_INTERRUPTED);
+        });
+    }
 }
 
 #[cfg(test)]

@@ -136,6 +136,17 @@ fn it_starts_and_ends_as_promised() {
 }
 
 #[test]
+fn whoever_knows_that_it_is_ready_may_end_it() {
+    for _ in 0..10 {
+        let directory = tempfile::tempdir().unwrap();
+        let running = Running::start(directory.path(), &mut dev(directory.path()));
+        running.signal(Signal::TERM);
+        let (code, _, err, _) = running.end();
+        assert_eq!(code, Some(0), "{err}");
+    }
+}
+
+#[test]
 fn a_temporary_directory_is_removed_however_it_ends() {
     for second in [false, true] {
         let directory = tempfile::tempdir().unwrap();

@@ -24,7 +24,7 @@ use crate::housekeeping;
 use crate::keys::MasterKey;
 use crate::live::Live;
 use crate::observe;
-use crate::shutdown::{self, DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown};
+use crate::shutdown::{DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown, Signals};
 use crate::store::Store;
 
 /// The label of the join-token key, and the number that its tokens carry.
@@ -43,6 +43,7 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
     let master = MasterKey::load_or_make(&config.security.master_key_file, config.mode == Mode::Serve)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        let mut signals = Signals::catch()?;
         let (app, listener) = start(config, &master, metrics).await?;
         let serving = tokio::spawn(listener::serve(
             listener,
@@ -54,8 +55,9 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         tokio::spawn(fold_metrics(app.metrics.clone()));
         let housekept = Arc::clone(&app);
         tokio::spawn(async move { housekeeping::run(&housekept.store).await });
+        signals.requested().await;
         let temporary = data.temporary();
-        shutdown::requested(move || drop(temporary.map(std::fs::remove_dir_all))).await?;
+        signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
         stop(&app, serving).await;
         Ok(())
     });
@@ -195,10 +197,10 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        if let Some(path) = self.temporary() {
-            if let Err(error) = std::fs::remove_dir_all(&path) {
-                tracing::warn!(path = %path.display(), %error, "the temporary data directory could not be removed");
-            }
+        if let Some(path) = self.temporary()
+            && let Err(error) = std::fs::remove_dir_all(&path)
+        {
+            tracing::warn!(path = %path.display(), %error, "the temporary data directory could not be removed");
         }
     }
 }
