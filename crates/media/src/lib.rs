@@ -7,6 +7,7 @@
 //! `poll_output` until it is empty, then wait until `poll_timeout`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "virtual time begins somewhere"))]
 #![cfg_attr(
     not(test),
     deny(

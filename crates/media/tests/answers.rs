@@ -1,5 +1,7 @@
 //! Answers to the offers of real browsers, word for word.
 
+#![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
+
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

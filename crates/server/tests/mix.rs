@@ -1,6 +1,7 @@
 //! The mix as clients hear it: three talkers and twenty listeners on the running binary.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![allow(unreachable_pub, reason = "what tests share")]
 
 mod support;
 

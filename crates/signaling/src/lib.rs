@@ -4,6 +4,7 @@
 //! sessions begin and end. Must not know the WebSocket library, SDP's contents, RTP, HTTP or SQL. No clock, no
 //! sockets, no async: time comes in as an argument, everything that must happen comes out of `poll_output`.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "virtual time begins somewhere"))]
 #![cfg_attr(
     not(test),
     deny(
