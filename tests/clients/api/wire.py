@@ -69,6 +69,7 @@ class Wire:
         host, port = self.service.address
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT)
         try:
+            connection.connect()
             connection.putrequest(method, path, skip_host="Host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name, value)
