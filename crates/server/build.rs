@@ -12,7 +12,8 @@ fn main() -> io::Result<()> {
     if !built.exists() {
         let _ = fs::create_dir(&built);
     }
-    println!("cargo::rerun-if-changed={}", built.display());
+    // Relative to the package: checkouts that share a target directory then each look at their own console.
+    println!("cargo::rerun-if-changed=../../console/dist");
 
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
     let assets = if built.join("index.html").exists() {

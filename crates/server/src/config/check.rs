@@ -38,7 +38,7 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
     Ok(Config {
         mode,
         security: security(&settings.security, &store),
-        limits: limits(&settings.limits, origins)?,
+        limits: limits(&settings.limits, mode, origins)?,
         log: log(&settings.log, origins)?,
         http,
         media,
@@ -332,13 +332,17 @@ fn security(written: &Security, store: &StoreConfig) -> SecurityConfig {
 /// The largest number of attendees that a meeting can have (the model's bound of `MeetingFeatures.Attendee.MaxCount`).
 const MOST_ATTENDEES: u64 = 250;
 
-fn limits(written: &Limits, origins: &Origins) -> Checked<LimitsConfig> {
+fn limits(written: &Limits, mode: Mode, origins: &Origins) -> Checked<LimitsConfig> {
     let bounded = |key: &str, given: Option<u64>, default: u32, most: u64| match given {
         None => Ok(default),
         Some(count) if (1..=most).contains(&count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
         Some(count) => refuse(format!("{}: {count} must be from 1 to {most}", origins.name("limits", key))),
     };
-    let default = campanile_control::Limits::default();
+    let mut default = campanile_control::Limits::default();
+    if mode == Mode::Dev {
+        // Tests make meetings by the hundred and forget them.
+        default.meetings = u32::MAX;
+    }
     let control = campanile_control::Limits {
         meetings: bounded("meetings", written.meetings, default.meetings, u32::MAX.into())?,
         attendees: bounded("attendees", written.attendees, default.attendees, MOST_ATTENDEES)?,

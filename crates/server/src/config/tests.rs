@@ -170,6 +170,15 @@ fn dev_needs_nothing() {
 }
 
 #[test]
+fn dev_sets_no_limit_to_the_number_of_meetings() {
+    assert_eq!(dev(Overrides::default()).unwrap().limits.control.meetings, u32::MAX);
+    assert_eq!(serve(&[]).unwrap().limits.control.meetings, 250);
+    let variable = environment(&[("CAMPANILE_LIMITS__MEETINGS", "3")]);
+    let told = load(Mode::Dev, None, variable, Overrides::default()).unwrap();
+    assert_eq!(told.limits.control.meetings, 3);
+}
+
+#[test]
 fn dev_leaves_loopback_only_when_told_to() {
     for address in ["0.0.0.0:8080", "192.0.2.1:8080", "[::]:8080"] {
         let flags = Overrides { http: Some(address.to_owned()), ..Overrides::default() };
