@@ -7,18 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, MixFrame};
-use campanile_mixer::{Mix, MixSettings, Packet, SlotId, SlotLevel};
+use campanile_mixer::{Mix, MixSettings, Packet, SlotId, SlotLevel, TICK};
 use campanile_signaling::{Level, MediaFact};
 
 use crate::edge::media::WorkerCommands;
 use crate::observe::{media as observe, panicked};
-
-/// The length of one Opus packet; the client expects 50 a second (`docs/compatibility.md`, audio).
-const TICK: Duration = Duration::from_millis(20);
 
 /// Levels are told five times a second, as Chime does.
 const TICKS_PER_LEVELS: u32 = 10;
@@ -183,19 +180,14 @@ impl<L: LevelOutlet> Loop<L> {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            for _ in 0..INPUTS_PER_TURN {
-                match next {
-                    Some(MixerInput::Stop) => return,
-                    Some(input) => self.take(input, Instant::now()),
-                    None => break,
-                }
-                next = self.queue.try_recv().ok();
-            }
-            if let Some(input) = next {
+            let mut taken = 0;
+            while let Some(input) = next {
                 if matches!(input, MixerInput::Stop) {
                     return;
                 }
                 self.take(input, Instant::now());
+                taken += 1;
+                next = if taken < INPUTS_PER_TURN { self.queue.try_recv().ok() } else { None };
             }
             let now = Instant::now();
             if now >= due + TICK * MOST_TICKS_BEHIND {
@@ -343,6 +335,7 @@ fn level(level: &SlotLevel, unheard: &HashSet<SlotId>) -> Level {
 mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::channel;
+    use std::time::Duration;
 
     use uuid::Uuid;
 

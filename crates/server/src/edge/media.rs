@@ -126,7 +126,7 @@ impl BoundWorker {
         let address = self.socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
         for grown in [
-            state.set_receive_buffer(&self.socket),
+            state.set_recv_buffer_size(UdpSockRef::from(&self.socket), SOCKET_BUFFER),
             state.set_send_buffer_size(UdpSockRef::from(&self.socket), SOCKET_BUFFER),
         ] {
             if let Err(error) = grown {
@@ -144,7 +144,7 @@ impl BoundWorker {
             socket,
             state,
             poll: self.poll,
-            _waker: self.waker,
+            waker: self.waker,
             queue: self.queue,
             worker,
             outlet,
@@ -156,17 +156,6 @@ impl BoundWorker {
         };
         let thread = std::thread::Builder::new().name("media".into()).spawn(move || looped.run())?;
         Ok(WorkerThread { commands: self.commands, stop, thread: Some(thread) })
-    }
-}
-
-/// One name for a call that differs from its twin only in the buffer it sets.
-trait ReceiveBuffer {
-    fn set_receive_buffer(&self, socket: &std::net::UdpSocket) -> io::Result<()>;
-}
-
-impl ReceiveBuffer for UdpSocketState {
-    fn set_receive_buffer(&self, socket: &std::net::UdpSocket) -> io::Result<()> {
-        self.set_recv_buffer_size(UdpSockRef::from(socket), SOCKET_BUFFER)
     }
 }
 
@@ -194,7 +183,7 @@ impl WorkerThread {
 
 struct Loop<O> {
     poll: Poll,
-    _waker: Arc<Waker>,
+    waker: Arc<Waker>,
     socket: UdpSocket,
     state: UdpSocketState,
     sender: Sender,
@@ -262,7 +251,7 @@ impl<O: Outlet> Loop<O> {
             }
         }
         // More may wait: come back without sleeping.
-        let _ = self._waker.wake();
+        let _ = self.waker.wake();
     }
 
     fn receive(&mut self, buffers: &mut [Vec<u8>]) {
