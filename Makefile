@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 clients := tests/clients
+# One virtual environment for each boto3: they cannot live in one.
+venvs := $(addprefix $(clients)/.venv-,2019 old new)
 
 # Everything the console is built from: sources, not what npm or vite made of them.
 console_sources := $(shell find console -type d \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
@@ -24,7 +26,7 @@ dev: preflight-dev console ## Build in release mode and run the service on loopb
 	exec "$(target)/release/campanile" dev --data-dir .campanile $(DEV_FLAGS)
 
 .PHONY: test
-test: setup ## Everything that must hold: Rust tests, boto3 old and new, browsers
+test: setup ## Everything that must hold: Rust tests, real SDKs, browsers
 	@tests/run
 
 .PHONY: test-long
@@ -43,7 +45,7 @@ measure: setup ## The numbers of docs/performance.md: join time, CPU, memory, st
 	CAMPANILE_BIN="$(target)/release/campanile" node $(clients)/browser/measure.mjs
 
 .PHONY: setup
-setup: preflight-test console $(clients)/node_modules/.stamp $(clients)/.venv-old/.stamp $(clients)/.venv-new/.stamp ## What the tests need, into ignored folders
+setup: preflight-test console $(clients)/node_modules/.stamp $(addsuffix /.stamp,$(venvs)) ## What the tests need, into ignored folders
 
 .PHONY: console
 console: $(if $(wildcard console/package.json),console/dist/index.html) ## Build the web console that the binary embeds
@@ -64,7 +66,6 @@ $(clients)/node_modules/.stamp: $(clients)/package.json $(clients)/package-lock.
 	cd $(clients) && $(npm_ci)
 	@touch $@
 
-# One virtual environment for each boto3: the two cannot live in one.
 $(clients)/.venv-%/.stamp: $(clients)/requirements-%.lock | preflight-test
 	rm -rf $(@D)
 	python3 -m venv $(@D)
@@ -74,4 +75,4 @@ $(clients)/.venv-%/.stamp: $(clients)/requirements-%.lock | preflight-test
 .PHONY: clean
 clean: ## Remove what the build and the tests made, and the data of `make dev`
 	cargo clean
-	rm -rf console/node_modules console/dist $(clients)/node_modules $(clients)/.venv-old $(clients)/.venv-new .campanile
+	rm -rf console/node_modules console/dist $(clients)/node_modules $(venvs) .campanile
