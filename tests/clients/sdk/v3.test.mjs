@@ -13,8 +13,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 
-import { client } from './support/control.mjs';
-import { Service } from './support/service.mjs';
+import { client } from '../browser/support/control.mjs';
+import { Service } from '../browser/support/service.mjs';
 
 const UNKNOWN = '01234567-89ab-cdef-0123-456789abcdef';
 
