@@ -1,4 +1,4 @@
-"""Fixtures for both boto3 generations: the tests are the same, the client is the one that this environment has."""
+"""Fixtures for the boto3 generations: the tests are the same, the client is the one that this environment has."""
 
 import uuid
 
@@ -10,46 +10,72 @@ from service import BINARY, Service
 from wire import Wire
 
 
+# The marks that say which generations a test is for, and what they have. Without a mark it is for old and new.
+MARKS = {
+    "of2019": "needs client('chime') as it began, with nine operations for meetings",
+    "old": "needs client('chime') as it was in the end",
+    "new": "needs today's client('chime-sdk-meetings')",
+}
+
+
 def generation():
-    """`old` where client('chime') still has the meeting operations, else `new`."""
+    """Which of the marks this environment is, by what its client('chime') still or already has."""
     chime = boto3.client("chime", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    return "old" if hasattr(chime, "create_meeting") else "new"
+    if not hasattr(chime, "create_meeting"):
+        return "new"
+    return "old" if hasattr(chime, "create_meeting_with_attendees") else "of2019"
 
 
 GENERATION = generation()
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "old: needs the API of 2019 (client('chime'))")
-    config.addinivalue_line("markers", "new: needs today's API (client('chime-sdk-meetings'))")
+    for mark, meaning in MARKS.items():
+        config.addinivalue_line("markers", f"{mark}: {meaning}")
     if not BINARY.exists():
         pytest.exit(f"{BINARY} does not exist: build it, or say where it is with CAMPANILE_BIN", returncode=2)
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what this boto3 has no words for; the other environment runs it."""
-    (other,) = {"old", "new"} - {GENERATION}
-    foreign = [item for item in items if item.get_closest_marker(other)]
+    """Leaves out what this boto3 has no words for; another environment runs it."""
+
+    def for_generations(item):
+        return {mark for mark in MARKS if item.get_closest_marker(mark)} or {"old", "new"}
+
+    foreign = [item for item in items if GENERATION not in for_generations(item)]
     items[:] = [item for item in items if item not in foreign]
     config.hook.pytest_deselected(items=foreign)
 
 
 class Api:
-    """boto3 with the two differences between the generations taken out: what a create needs, and error names."""
+    """boto3 with the two differences between the namespaces taken out: what a create needs, and error names.
 
-    def __init__(self, service, generation=GENERATION, **options):
+    `sent` holds every request as it went out, those of retries too. `headers` are added to each.
+    """
+
+    def __init__(self, service, generation=GENERATION, headers=None, **options):
         self.generation = generation
+        self.headers = dict(headers or {})
         options.setdefault("aws_access_key_id", service.ready["access_key_id"])
         options.setdefault("aws_secret_access_key", service.ready["secret_access_key"])
         options.setdefault("region_name", service.ready["region"])
         self.client = boto3.client(
-            "chime" if generation == "old" else "chime-sdk-meetings",
+            "chime-sdk-meetings" if generation == "new" else "chime",
             endpoint_url=service.endpoint,
             config=Config(connect_timeout=5, read_timeout=15),
             **options,
         )
         self.sent = []
-        self.client.meta.events.register("before-send.*.*", lambda request, **_: self.sent.append(request.url) and None)
+        self.client.meta.events.register("before-sign.*.*", self._before_sign)
+        self.client.meta.events.register("before-send.*.*", self._before_send)
+
+    def _before_sign(self, request, **_):
+        for name, value in self.headers.items():
+            del request.headers[name]
+            request.headers[name] = value
+
+    def _before_send(self, request, **_):
+        self.sent.append(request)
 
     def __getattr__(self, name):
         return getattr(self.client, name)
@@ -59,7 +85,7 @@ class Api:
         return pytest.raises(getattr(self.client.exceptions, name))
 
     def quota(self):
-        return "ResourceLimitExceededException" if self.generation == "old" else "LimitExceededException"
+        return "LimitExceededException" if self.generation == "new" else "ResourceLimitExceededException"
 
     def new_meeting(self, **members):
         """CreateMeeting with no more than this generation needs, unless told otherwise; answers the Meeting."""

@@ -1,10 +1,12 @@
 """Starts and ends the binary under test. CAMPANILE_BIN says where it is."""
 
+import contextlib
 import json
 import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -12,6 +14,13 @@ BINARY = pathlib.Path(
     os.environ.get("CAMPANILE_BIN")
     or pathlib.Path(__file__).parents[3] / "target" / "debug" / "campanile"
 )
+
+# `campanile serve` has no keys of its own, and refuses those of `dev`.
+KEYS_OF_SERVE = """
+[auth]
+access_key_id = "AKIDSERVE"
+secret_access_key = "secret-of-serve-0123456789"
+"""
 
 # Generous: the aim is 300 ms, but the machine that tests may be busy with other things.
 READY_WITHIN = 20.0
@@ -26,15 +35,29 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
-class Service:
-    """One `campanile dev` on loopback."""
+def until(what, look, within=10.0):
+    """Polls until `look()` answers something true, and answers that."""
+    begun = time.monotonic()
+    while not (found := look()):
+        assert time.monotonic() - begun < within, f"not within {within} s: {what}"
+        time.sleep(0.02)
+    return found
 
-    def __init__(self, data_dir, http_port=0, media_port=0, arguments=()):
+
+class Service:
+    """One `campanile dev` on loopback; with `config`, the text of a settings file, one `campanile serve`.
+
+    `settings` go into its environment by the names they have there: {"LIMITS__IDLE": "2s"}.
+    """
+
+    def __init__(self, data_dir, http_port=0, media_port=0, arguments=(), settings=None, config=None):
         self.data_dir = pathlib.Path(data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.http_port = http_port
         self.media_port = media_port
         self.arguments = list(arguments)
+        self.settings = dict(settings or {})
+        self.config = config
         self.process = None
         self.ready = None
         self.starts = 0
@@ -45,8 +68,13 @@ class Service:
         name = f"{self.data_dir.name}-{id(self):x}-{self.starts}"
         ready_file = self.data_dir.with_name(f"{name}-ready.json")
         self.log = self.data_dir.with_name(f"{name}-log.txt")
+        mode = ["dev"]
+        if self.config is not None:
+            config_file = self.data_dir.with_name(f"{name}.toml")
+            config_file.write_text(f"{KEYS_OF_SERVE}\n{self.config}")
+            mode = ["serve", "--config", str(config_file)]
         command = [
-            str(BINARY), "dev",
+            str(BINARY), *mode,
             "--http", f"127.0.0.1:{self.http_port}",
             "--media", f"127.0.0.1:{self.media_port}",
             "--data-dir", str(self.data_dir),
@@ -54,7 +82,10 @@ class Service:
             *self.arguments,
         ]
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                env=os.environ | {f"CAMPANILE_{key}": value for key, value in self.settings.items()},
+            )
         begun = time.monotonic()
         while not ready_file.exists():
             if self.process.poll() is not None:
@@ -65,6 +96,8 @@ class Service:
             time.sleep(0.01)
         # Written atomically: what can be seen can be read.
         self.ready = json.loads(ready_file.read_text())
+        if self.config is not None:
+            self.ready |= {"access_key_id": "AKIDSERVE", "secret_access_key": "secret-of-serve-0123456789", "region": "us-east-1"}
         return self
 
     @property
@@ -75,6 +108,19 @@ class Service:
     def address(self):
         host, port = self.endpoint.removeprefix("http://").rstrip("/").rsplit(":", 1)
         return host, int(port)
+
+    def rows(self, query, *values):
+        """What its database holds, read beside it."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.data_dir / 'campanile.db'}?mode=ro", uri=True)) as database:
+            return database.execute(query, values).fetchall()
+
+    def events(self, meeting_id, kind=None):
+        """The details of the events that were decided for a meeting, in order: what a sink would be sent."""
+        details = [json.loads(detail) for (detail,) in self.rows("SELECT detail FROM outbox ORDER BY sequence")]
+        return [
+            detail for detail in details
+            if detail["meetingId"] == meeting_id and kind in (None, detail["eventType"].removeprefix("chime:"))
+        ]
 
     def output(self):
         return self.log.read_text(errors="replace")
