@@ -66,9 +66,12 @@ $(clients)/node_modules/.stamp: $(clients)/package.json $(clients)/package-lock.
 	cd $(clients) && $(npm_ci)
 	@touch $@
 
+# The boto3 of 2019 does not import on Python 3.12 or newer.
+$(clients)/.venv-2019/.stamp: python = $(shell python3 -c 'import sys; print("python3" if sys.version_info < (3, 12) else "python3.11")')
+$(clients)/.venv-%/.stamp: python = python3
 $(clients)/.venv-%/.stamp: $(clients)/requirements-%.lock | preflight-test
 	rm -rf $(@D)
-	python3 -m venv $(@D)
+	$(python) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
