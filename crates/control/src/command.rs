@@ -11,7 +11,8 @@ use crate::scalar::{
     ClientRequestToken, Cursor, ExternalMeetingId, ExternalUserId, MaxResults, MediaRegion, MeetingHostId,
     PrimaryMeetingId, TenantId,
 };
-use crate::tags::Tags;
+use crate::tags::{TagKeys, Tagged, Tags};
+use crate::transcription::Transcription;
 use crate::violation::Violation;
 
 /// One call of the API.
@@ -39,6 +40,14 @@ pub enum Operation {
 pub enum Write {
     /// `POST /meetings`
     CreateMeeting(Box<CreateMeeting>),
+    /// `POST /meetings?operation=create-attendees`
+    CreateMeetingWithAttendees {
+        /// The meeting.
+        create: Box<CreateMeeting>,
+        /// As in `BatchCreateAttendee`, but fewer: see [`crate::most_with_meeting`]. `None` where the member was absent,
+        /// which only the old namespace allows.
+        attendees: Option<Vec<Result<NewAttendee, BadItem>>>,
+    },
     /// `DELETE /meetings/{m}`
     DeleteMeeting {
         /// Which.
@@ -74,6 +83,50 @@ pub enum Write {
         /// Who.
         attendee: AttendeeId,
     },
+    /// `PUT /meetings/{m}/attendees/{a}/capabilities`
+    UpdateAttendeeCapabilities {
+        /// Where.
+        meeting: MeetingId,
+        /// Who.
+        attendee: AttendeeId,
+        /// What it may do from now on.
+        capabilities: Capabilities,
+    },
+    /// `PUT /meetings/{m}/attendees/capabilities?operation=batch-update-except`
+    UpdateCapabilitiesExcept {
+        /// Where.
+        meeting: MeetingId,
+        /// Who keeps what it has. Ids that are nobody's do no harm: who has just been deleted is excepted all the same.
+        excluded: Vec<AttendeeId>,
+        /// What all others may do from now on.
+        capabilities: Capabilities,
+    },
+    /// `POST /tags?operation=tag-resource`, and the same of meetings and attendees in the old namespace.
+    Tag {
+        /// What.
+        resource: Tagged,
+        /// Put in; a known key gets the new value.
+        tags: Tags,
+    },
+    /// `POST /tags?operation=untag-resource` and its old kin.
+    Untag {
+        /// What.
+        resource: Tagged,
+        /// Those that shall go, if they are there.
+        keys: TagKeys,
+    },
+    /// `POST /meetings/{m}/transcription?operation=start`
+    StartTranscription {
+        /// Where.
+        meeting: MeetingId,
+        /// How; also of one that runs already.
+        configuration: Transcription,
+    },
+    /// `POST /meetings/{m}/transcription?operation=stop`
+    StopTranscription {
+        /// Where.
+        meeting: MeetingId,
+    },
 }
 
 /// Operations that only look.
@@ -107,6 +160,11 @@ pub enum Read {
         /// As in `ListMeetings`.
         after: Option<Cursor>,
     },
+    /// `GET /tags?arn=`, and the same of meetings and attendees in the old namespace.
+    ListTags {
+        /// Of what.
+        resource: Tagged,
+    },
 }
 
 /// The members of a CreateMeeting of either namespace; absent ones are `None` or empty.
@@ -114,7 +172,7 @@ pub enum Read {
 pub struct CreateMeeting {
     /// Required in both namespaces; a request without it is a [`Violation::missing`] made by the parser.
     pub token: ClientRequestToken,
-    /// Required by the new namespace; `us-east-1` in the old one.
+    /// Required by the new namespace; in the old one `us-east-1`, or the first that is served.
     pub media_region: Option<MediaRegion>,
     /// Required by the new namespace.
     pub external_meeting_id: Option<ExternalMeetingId>,
@@ -124,7 +182,7 @@ pub struct CreateMeeting {
     pub notifications: Notifications,
     /// `MeetingFeatures`.
     pub features: MeetingFeatures,
-    /// `PrimaryMeetingId`. Replicas are refused until they are built.
+    /// `PrimaryMeetingId`: makes it a replica.
     pub primary_meeting_id: Option<PrimaryMeetingId>,
     /// `TenantIds`.
     pub tenant_ids: Vec<TenantId>,

@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use crate::ids::{AccountId, AttendeeId, MeetingId};
-use crate::model::EndReason;
+use crate::model::{Capabilities, EndReason};
 use crate::scalar::{ExternalMeetingId, ExternalUserId, MediaRegion};
+use crate::transcription::Transcription;
 
 /// Something that happened to a meeting. Its id is given when it is written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,37 @@ pub enum EventKind {
         /// `externalUserId`
         external_user_id: ExternalUserId,
     },
+    /// A call set the capabilities of an attendee, maybe to what they were.
+    AttendeeCapabilitiesUpdated {
+        /// `attendeeId`
+        attendee: AttendeeId,
+        /// `externalUserId`
+        external_user_id: ExternalUserId,
+        /// `attendeeCapabilities`
+        capabilities: Capabilities,
+    },
+    /// A transcription went on to its next stage.
+    Transcription {
+        /// Which.
+        stage: TranscriptionStage,
+        /// `transcriptionRegion`: where the engine is.
+        region: String,
+        /// `transcriptionConfiguration`
+        configuration: Transcription,
+        /// `message`, on those stages that need a reason.
+        message: Option<String>,
+    },
+}
+
+/// What becomes of a transcription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TranscriptionStage {
+    /// It runs, or runs on under another configuration.
+    Started,
+    /// It ended because it was told to, or with its meeting.
+    Stopped,
+    /// It could not start, or broke for good.
+    Failed,
 }
 
 impl EventKind {
@@ -58,6 +90,14 @@ impl EventKind {
             EventKind::MeetingEnded { .. } => "chime:MeetingEnded",
             EventKind::AttendeeAdded { .. } => "chime:AttendeeAdded",
             EventKind::AttendeeDeleted { .. } => "chime:AttendeeDeleted",
+            EventKind::AttendeeCapabilitiesUpdated { .. } => "chime:AttendeeCapabilitiesUpdated",
+            EventKind::Transcription { stage: TranscriptionStage::Started, .. } => {
+                "chime:TranscriptionStarted"
+            }
+            EventKind::Transcription { stage: TranscriptionStage::Stopped, .. } => {
+                "chime:TranscriptionStopped"
+            }
+            EventKind::Transcription { stage: TranscriptionStage::Failed, .. } => "chime:TranscriptionFailed",
         }
     }
 }

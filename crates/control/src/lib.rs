@@ -19,16 +19,18 @@ mod decide;
 mod decision;
 mod event;
 pub mod ids;
+pub mod lifecycle;
 pub mod model;
 mod outcome;
 pub mod scalar;
 pub mod tags;
+pub mod transcription;
 pub mod violation;
 
 pub use command::{BadItem, Command, CreateMeeting, NewAttendee, Operation, Read, Write};
-pub use decide::{BATCH_MOST, Circumstances, Needs, decide, needs};
-pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Snapshot};
-pub use event::{Event, EventKind};
+pub use decide::{BATCH_MOST, Circumstances, EXCLUDED_MOST, Needs, Who, decide, most_with_meeting, needs};
+pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Rules, Snapshot, TokenReuse};
+pub use event::{Event, EventKind, TranscriptionStage};
 pub use ids::{AccountId, AttendeeId, GroupId, MeetingId, SessionId, StreamId};
 pub use model::{
     Attendee, Capabilities, ContentResolution, EndReason, FeatureStatus, MediaCapability, Meeting,
@@ -39,5 +41,6 @@ pub use scalar::{
     Arn, AttendeeMax, ClientRequestToken, Cursor, ExternalMeetingId, ExternalUserId, MaxResults, MediaRegion,
     MeetingHostId, PrimaryMeetingId, TenantId, parse_attendee_id, parse_meeting_id,
 };
-pub use tags::{Tags, TagsOf};
+pub use tags::{TagKeys, Tagged, Tags, TagsOf};
+pub use transcription::{Setting, Transcriber, Transcription};
 pub use violation::{Rule, Violation};

@@ -8,6 +8,7 @@ use crate::scalar::{
     TenantId,
 };
 use crate::tags::Tags;
+use crate::transcription::Transcription;
 use crate::violation::{Rule, Violation};
 
 /// Which of the two AWS APIs a caller speaks. They differ in constraints, error names and status codes.
@@ -17,6 +18,23 @@ pub enum Namespace {
     Chime,
     /// `chime-sdk-meetings`, API version 2021-07-15.
     ChimeSdkMeetings,
+}
+
+impl Namespace {
+    /// Its name in the SDKs, and in the store.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Namespace::Chime => "chime",
+            Namespace::ChimeSdkMeetings => "chime-sdk-meetings",
+        }
+    }
+
+    /// The namespace of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Namespace::Chime, Namespace::ChimeSdkMeetings].into_iter().find(|known| known.as_str() == name)
+    }
 }
 
 /// Makes an enum whose names on the wire are the same in the API, the events and the store.
@@ -125,8 +143,16 @@ names! {
         Deleted = "deleted",
         /// Nobody had an audio connection for too long.
         Idle = "idle",
+        /// Fewer than two had one for too long. A rule of 2019.
+        Alone = "alone",
+        /// Nobody looked at its screen share for too long. A rule of 2019.
+        Unwatched = "unwatched",
         /// It reached the greatest age.
         Aged = "aged",
+        /// It was a replica, and its primary is over.
+        PrimaryEnded = "primary-ended",
+        /// The operator ended it.
+        Operator = "operator",
     }
 }
 
@@ -242,8 +268,12 @@ pub struct Meeting {
     pub tenant_ids: Vec<TenantId>,
     /// As given.
     pub network_type: Option<NetworkType>,
-    /// As given, maybe empty.
+    /// The meeting of which this one is a replica.
+    pub primary: Option<MeetingId>,
+    /// At most 50, maybe none.
     pub tags: Tags,
+    /// What is being transcribed, and how; `None` while nothing is.
+    pub transcription: Option<Transcription>,
     /// When it was made.
     pub created: Timestamp,
 }

@@ -3,6 +3,7 @@
 use crate::ids::{AttendeeId, MeetingId};
 use crate::model::{Attendee, Meeting};
 use crate::scalar::Cursor;
+use crate::tags::Tags;
 use crate::violation::{self, Violation};
 
 /// The answer to a command that was not refused. The join token of an attendee is not here: it is derived
@@ -11,6 +12,15 @@ use crate::violation::{self, Violation};
 pub enum Outcome {
     /// CreateMeeting made it, or its token had made it before.
     MeetingCreated(Box<Meeting>),
+    /// CreateMeetingWithAttendees: the meeting as by CreateMeeting, its attendees as by BatchCreateAttendee.
+    MeetingWithAttendeesCreated {
+        /// Made or found.
+        meeting: Box<Meeting>,
+        /// Made or found, in the order of the request, each once.
+        attendees: Vec<Attendee>,
+        /// The items that were not, in the order of the request.
+        errors: Vec<ItemError>,
+    },
     /// GetMeeting.
     MeetingFound(Box<Meeting>),
     /// ListMeetings.
@@ -32,6 +42,21 @@ pub enum Outcome {
     AttendeesListed(Page<Attendee>),
     /// DeleteAttendee.
     AttendeeDeleted,
+    /// UpdateAttendeeCapabilities: the attendee as it is now.
+    CapabilitiesUpdated(Box<Attendee>),
+    /// BatchUpdateAttendeeCapabilitiesExcept.
+    CapabilitiesUpdatedExcept,
+    /// Tags were added or taken away.
+    TagsChanged,
+    /// The tags of something.
+    TagsListed(Tags),
+    /// StartMeetingTranscription: the engine has been told.
+    TranscriptionStarted,
+    /// StopMeetingTranscription.
+    TranscriptionStopped,
+    /// StartMeetingTranscription on a server without an engine. Unlike a refusal it leaves an event behind, because whoever
+    /// waits for the start waits for events.
+    TranscriptionFailed(Refusal),
 }
 
 /// A page of a list.
@@ -79,6 +104,33 @@ pub enum Refusal {
         /// Of the account.
         limit: u32,
     },
+    /// The primary meeting has too many replicas (400, a quota).
+    #[error("The meeting <{primary}> has {limit} replicas, which is its limit")]
+    ReplicaLimit {
+        /// Of which meeting.
+        primary: MeetingId,
+        /// How many.
+        limit: u32,
+    },
+    /// The token belongs to a live meeting that other members made (409, only where the operator wants it).
+    #[error(
+        "ClientRequestToken was used for the active meeting <{0}> with other parameters; use a new token for a new meeting"
+    )]
+    TokenReused(MeetingId),
+    /// It would have more tags than it may have (400).
+    #[error("The resource would have {count} tags; it can have at most {limit}")]
+    TooManyTags {
+        /// With the new ones.
+        count: usize,
+        /// Allowed.
+        limit: usize,
+    },
+    /// No engine transcribes here (422).
+    #[error("This server has no transcription engine, so the meeting <{0}> cannot be transcribed")]
+    NoTranscriptionEngine(MeetingId),
+    /// There is nothing to stop (422).
+    #[error("The meeting <{0}> is not being transcribed")]
+    NotTranscribing(MeetingId),
     /// Too few ids were drawn for the command: a fault of this server (500).
     #[error("Internal error")]
     OutOfIds,

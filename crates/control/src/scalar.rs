@@ -85,7 +85,8 @@ text! {
     MeetingHostId, sensitive
 }
 text! {
-    /// Where the media of a meeting is. Any text of 2 to 64 characters: a self-hosted region has any name.
+    /// Where the media of a meeting is. Any text of 2 to 64 characters: a self-hosted region has any name. Whether this
+    /// server serves it is for the decision to say.
     MediaRegion, open
 }
 text! {
@@ -196,7 +197,7 @@ impl MeetingHostId {
 }
 
 impl MediaRegion {
-    /// What the old namespace takes when a request names no region.
+    /// What the old namespace takes when a request names no region, where it is served.
     #[must_use]
     pub fn us_east_1() -> Self {
         Self("us-east-1".to_owned())
@@ -326,27 +327,31 @@ impl AttendeeMax {
     }
 }
 
-/// How many entries a page of a list may hold: 1 to 99 in the old namespace, 1 to 100 in the new one.
+/// How many entries a page of a list may hold: 1 to 100. The old model says 99, and refusing what the new one takes would
+/// help nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MaxResults(u32);
 
 impl MaxResults {
+    /// The new model's ResultMax.
+    pub const MOST: u32 = 100;
+
     /// Takes the `max-results` of the query, as text.
     ///
     /// # Errors
     /// The violation, at `maxResults`.
-    pub fn parse(text: &str, namespace: Namespace) -> Result<Self, Violation> {
+    pub fn parse(text: &str) -> Result<Self, Violation> {
         const MEMBER: &str = "maxResults";
         let given = text.parse::<i64>().map_err(|_| Violation::of_value(MEMBER, text, Rule::WholeNumber))?;
-        range(MEMBER, given, Self::whole(namespace).0).map(Self)
+        range(MEMBER, given, Self::MOST).map(Self)
     }
 
-    /// The biggest page, which is also the page of a request that does not say how much it wants.
+    /// The page of a request that does not say how much it wants: the most that the namespace's own model allows.
     #[must_use]
     pub fn whole(namespace: Namespace) -> Self {
         match namespace {
             Namespace::Chime => Self(99),
-            Namespace::ChimeSdkMeetings => Self(100),
+            Namespace::ChimeSdkMeetings => Self(Self::MOST),
         }
     }
 

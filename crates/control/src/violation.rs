@@ -42,8 +42,17 @@ pub enum Rule {
         /// The highest `MeetingFeatures.Attendee.MaxCount` that goes with it.
         at_most: u32,
     },
-    /// This server does not do that (yet).
-    Unsupported,
+    /// A media region that the operator has not set up.
+    RegionNotServed {
+        /// Those that are.
+        served: Vec<String>,
+    },
+    /// The id of a primary meeting must name a live meeting of the account.
+    NoPrimary,
+    /// A replica cannot be the primary of another.
+    PrimaryIsReplica,
+    /// A rule between members, as one sentence about the one that breaks it.
+    Between(&'static str),
 }
 
 impl fmt::Display for Rule {
@@ -80,7 +89,16 @@ impl fmt::Display for Rule {
                 f,
                 "Member needs MeetingFeatures.Attendee.MaxCount to be set to a value less than or equal to {at_most}"
             ),
-            Rule::Unsupported => f.write_str("Member is not supported by this server"),
+            Rule::RegionNotServed { served } => write!(
+                f,
+                "Member must be one of the media regions that this server serves: [{}]",
+                served.join(", ")
+            ),
+            Rule::NoPrimary => f.write_str("Member must be the id of an active meeting of the account"),
+            Rule::PrimaryIsReplica => {
+                f.write_str("Member must be the id of a primary meeting, not of a replica")
+            }
+            Rule::Between(sentence) => f.write_str(sentence),
         }
     }
 }

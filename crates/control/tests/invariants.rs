@@ -11,20 +11,27 @@ use world::*;
 /// A command by small numbers, so that tokens, names and meetings meet each other often.
 #[derive(Debug, Clone)]
 enum Step {
-    Create { account: usize, token: u8, max: Option<i64> },
+    Create { account: usize, token: u8, max: Option<i64>, primary: Option<usize> },
+    CreateWith { account: usize, token: u8, names: Vec<u8> },
     End { account: usize, meeting: usize, idle: bool },
     Add { account: usize, meeting: usize, name: u8 },
     Batch { account: usize, meeting: usize, names: Vec<u8> },
     Remove { account: usize, attendee: usize, meeting: usize },
+    Allow { account: usize, attendee: usize, meeting: usize, all_but: bool },
+    Tag { account: usize, attendee: Option<usize>, meeting: usize, keys: Vec<u8>, add: bool },
+    Transcribe { account: usize, meeting: usize, start: bool },
 }
 
 const ACCOUNTS: [&str; 2] = ["000000000000", "111111111111"];
-const LIMITS: Limits = Limits { meetings: 3, attendees: 5 };
+const LIMITS: Limits = Limits { meetings: 3, attendees: 5, replicas: 2 };
 
 fn step() -> impl Strategy<Value = Step> {
     let max = prop_oneof![Just(None), (1_i64..8).prop_map(Some)];
     prop_oneof![
-        3 => (0..2_usize, 0..5_u8, max).prop_map(|(account, token, max)| Step::Create { account, token, max }),
+        3 => (0..2_usize, 0..5_u8, max, prop::option::weighted(0.4, 0..12_usize))
+            .prop_map(|(account, token, max, primary)| Step::Create { account, token, max, primary }),
+        1 => (0..2_usize, 0..5_u8, prop::collection::vec(0..10_u8, 0..12))
+            .prop_map(|(account, token, names)| Step::CreateWith { account, token, names }),
         1 => (0..2_usize, 0..12_usize, any::<bool>())
             .prop_map(|(account, meeting, idle)| Step::End { account, meeting, idle }),
         5 => (0..2_usize, 0..12_usize, 0..8_u8)
@@ -33,6 +40,12 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(account, meeting, names)| Step::Batch { account, meeting, names }),
         3 => (0..2_usize, 0..40_usize, 0..12_usize)
             .prop_map(|(account, attendee, meeting)| Step::Remove { account, attendee, meeting }),
+        1 => (0..2_usize, 0..40_usize, 0..12_usize, any::<bool>())
+            .prop_map(|(account, attendee, meeting, all_but)| Step::Allow { account, attendee, meeting, all_but }),
+        2 => (0..2_usize, prop::option::of(0..40_usize), 0..12_usize, prop::collection::vec(0..60_u8, 0..30), any::<bool>())
+            .prop_map(|(account, attendee, meeting, keys, add)| Step::Tag { account, attendee, meeting, keys, add }),
+        1 => (0..2_usize, 0..12_usize, any::<bool>())
+            .prop_map(|(account, meeting, start)| Step::Transcribe { account, meeting, start }),
     ]
 }
 
@@ -48,6 +61,11 @@ fn meeting_at(history: &History, place: usize) -> MeetingId {
     history.meetings.get(place).copied().unwrap_or(unknown)
 }
 
+fn attendee_at(history: &History, place: usize) -> AttendeeId {
+    let unknown = AttendeeId(uuid::Uuid::from_u128(u128::MAX));
+    history.attendees.get(place).copied().unwrap_or(unknown)
+}
+
 /// Names 8 and 9 of a batch do not parse.
 fn item(name: u8) -> Result<NewAttendee, BadItem> {
     let text = format!("name-{name}");
@@ -60,10 +78,17 @@ fn item(name: u8) -> Result<NewAttendee, BadItem> {
 
 fn command(history: &History, step: &Step) -> (usize, Write) {
     match step {
-        Step::Create { account, token, max } => {
+        Step::Create { account, token, max, primary } => {
             let mut create = request(&format!("token-{token}"));
             create.features.attendee_max = max.map(|count| AttendeeMax::parse(count).unwrap());
+            let primary = primary.map(|place| meeting_at(history, place).to_string());
+            create.primary_meeting_id = primary.map(|id| PrimaryMeetingId::parse(&id).unwrap());
             (*account, Write::CreateMeeting(Box::new(create)))
+        }
+        Step::CreateWith { account, token, names } => {
+            let create = Box::new(request(&format!("token-{token}")));
+            let attendees = Some(names.iter().map(|name| item(*name)).collect());
+            (*account, Write::CreateMeetingWithAttendees { create, attendees })
         }
         Step::End { account, meeting, idle } => {
             let meeting = meeting_at(history, *meeting);
@@ -79,9 +104,46 @@ fn command(history: &History, step: &Step) -> (usize, Write) {
             (*account, Write::BatchCreateAttendee { meeting: meeting_at(history, *meeting), attendees })
         }
         Step::Remove { account, attendee, meeting } => {
-            let unknown = AttendeeId(uuid::Uuid::from_u128(u128::MAX));
-            let attendee = history.attendees.get(*attendee).copied().unwrap_or(unknown);
+            let attendee = attendee_at(history, *attendee);
             (*account, Write::DeleteAttendee { meeting: meeting_at(history, *meeting), attendee })
+        }
+        Step::Allow { account, attendee, meeting, all_but } => {
+            let (meeting, attendee) = (meeting_at(history, *meeting), attendee_at(history, *attendee));
+            let receive = MediaCapability::Receive;
+            let capabilities = Capabilities { audio: receive, video: receive, content: receive };
+            let write = if *all_but {
+                Write::UpdateCapabilitiesExcept { meeting, excluded: vec![attendee], capabilities }
+            } else {
+                Write::UpdateAttendeeCapabilities { meeting, attendee, capabilities }
+            };
+            (*account, write)
+        }
+        Step::Tag { account, attendee, meeting, keys, add } => {
+            let meeting = meeting_at(history, *meeting);
+            let resource = match attendee {
+                None => Tagged::Meeting(meeting),
+                Some(place) => Tagged::Attendee(meeting, attendee_at(history, *place)),
+            };
+            let keys: BTreeSet<String> = keys.iter().map(|key| format!("k{key}")).collect();
+            let write = if *add {
+                let given = keys.iter().take(resource.kind().most()).map(|key| (key.as_str(), "v"));
+                Write::Tag { resource, tags: Tags::parse(given, resource.kind(), NEW).unwrap() }
+            } else {
+                let given = keys.iter().take(resource.kind().most()).map(String::as_str);
+                Write::Untag { resource, keys: TagKeys::parse(given, resource.kind(), NEW).unwrap() }
+            };
+            (*account, write)
+        }
+        Step::Transcribe { account, meeting, start } => {
+            let meeting = meeting_at(history, *meeting);
+            let language = ("LanguageCode", Setting::Text("en-US".to_owned()));
+            let configuration = Transcription::parse(Transcriber::Transcribe, vec![language]).unwrap();
+            let write = if *start {
+                Write::StartTranscription { meeting, configuration }
+            } else {
+                Write::StopTranscription { meeting }
+            };
+            (*account, write)
         }
     }
 }
@@ -104,7 +166,18 @@ fn check_rows(world: &World) {
         let max = meeting.features.attendee_max.map_or(LIMITS.attendees, AttendeeMax::count);
         assert!(count <= max.min(LIMITS.attendees) as usize);
     }
+    for meeting in &world.meetings {
+        assert!(meeting.tags.iter().len() <= 50);
+        let replicas = world.meetings.iter().filter(|replica| replica.primary == Some(meeting.id)).count();
+        assert!(replicas <= LIMITS.replicas as usize);
+        if let Some(primary) = meeting.primary {
+            let primary = world.meetings.iter().find(|other| other.id == primary);
+            let primary = primary.expect("a replica lives only while its primary does");
+            assert_eq!((&primary.account, primary.primary), (&meeting.account, None));
+        }
+    }
     for attendee in &world.attendees {
+        assert!(attendee.tags.iter().len() <= 10);
         assert!(world.meetings.iter().any(|meeting| meeting.id == attendee.meeting), "no attendee alone");
     }
 }
@@ -116,12 +189,15 @@ fn check_events(world: &World) {
     assert_eq!(count("chime:MeetingEnded"), world.ended.len());
     let ends = world.effects.iter().filter(|effect| matches!(effect, Effect::EndMeeting(_))).count();
     assert_eq!(ends, world.ended.len());
+    let transcribed = world.meetings.iter().filter(|meeting| meeting.transcription.is_some()).count();
+    assert!(count("chime:TranscriptionStarted") >= transcribed + count("chime:TranscriptionStopped"));
     let mut present: BTreeSet<AttendeeId> = BTreeSet::new();
     for event in &world.events {
         match &event.kind {
             EventKind::AttendeeAdded { attendee, .. } => assert!(present.insert(*attendee)),
             EventKind::AttendeeDeleted { attendee, .. } => assert!(present.remove(attendee)),
-            EventKind::MeetingStarted | EventKind::MeetingEnded { .. } => {}
+            EventKind::AttendeeCapabilitiesUpdated { attendee, .. } => assert!(present.contains(attendee)),
+            EventKind::MeetingStarted | EventKind::MeetingEnded { .. } | EventKind::Transcription { .. } => {}
         }
     }
     assert!(world.attendees.iter().all(|attendee| present.contains(&attendee.id)));
@@ -137,6 +213,12 @@ fn check_outcome(world: &World, history: &mut History, outcome: &Outcome) {
                 history.meetings.push(meeting.id);
             }
         }
+        Outcome::MeetingWithAttendeesCreated { meeting, attendees, .. } => {
+            check_outcome(world, history, &Outcome::MeetingCreated(meeting.clone()));
+            attendees.iter().for_each(present);
+            history.attendees.extend(attendees.iter().map(|attendee| attendee.id));
+        }
+        Outcome::CapabilitiesUpdated(attendee) => present(attendee),
         Outcome::AttendeeCreated(attendee) => {
             present(attendee);
             history.attendees.push(attendee.id);
@@ -155,7 +237,9 @@ proptest! {
 
     #[test]
     fn the_law_holds(steps in prop::collection::vec(step(), 1..60)) {
-        let mut world = World::with_limits(LIMITS.meetings, LIMITS.attendees);
+        let mut world = World::default();
+        world.rules.limits = LIMITS;
+        world.rules.transcription = true;
         let mut history = History::default();
         for step in &steps {
             let (account, write) = command(&history, step);

@@ -84,14 +84,6 @@ fn high_resolutions_need_a_small_meeting() {
 }
 
 #[test]
-fn replicas_are_refused_until_they_are_built() {
-    let mut create = request("tok");
-    create.primary_meeting_id = Some(PrimaryMeetingId::parse("some-meeting").unwrap());
-    let result = World::default().run(ACCOUNT, NEW, &Write::CreateMeeting(Box::new(create)));
-    assert_eq!(violated(result), [("primaryMeetingId".to_owned(), Rule::Unsupported)]);
-}
-
-#[test]
 fn an_account_has_its_number_of_meetings() {
     let mut world = World::with_limits(2, 250);
     let first = world.meeting(request("t1"));
@@ -116,6 +108,20 @@ fn an_ended_meeting_answers_nothing() {
             Write::CreateAttendee { meeting, attendee: someone("bob") },
             Write::BatchCreateAttendee { meeting, attendees: vec![Ok(someone("bob"))] },
             Write::DeleteAttendee { meeting, attendee: attendee.id },
+            Write::UpdateAttendeeCapabilities {
+                meeting,
+                attendee: attendee.id,
+                capabilities: Capabilities::default(),
+            },
+            Write::UpdateCapabilitiesExcept {
+                meeting,
+                excluded: Vec::new(),
+                capabilities: Capabilities::default(),
+            },
+            Write::Tag { resource: Tagged::Meeting(meeting), tags: Tags::default() },
+            Write::Untag { resource: Tagged::Attendee(meeting, attendee.id), keys: TagKeys::default() },
+            Write::StartTranscription { meeting, configuration: in_english() },
+            Write::StopTranscription { meeting },
         ]
     };
     for operation in operations(id) {
@@ -294,7 +300,7 @@ fn the_shell_that_draws_too_few_ids_is_told() {
         account: &meeting.account,
         namespace: NEW,
         now: meeting.created,
-        limits: &Limits::default(),
+        rules: &Rules::default(),
     };
     assert_eq!(decide(&snapshot, &write, &fresh, circumstances), Err(Refusal::OutOfIds));
 }
@@ -303,4 +309,9 @@ fn world_meeting() -> Meeting {
     let mut world = World::default();
     world.meeting(request("tok"));
     world.meetings.remove(0)
+}
+
+fn in_english() -> Transcription {
+    let language = ("LanguageCode", Setting::Text("en-US".to_owned()));
+    Transcription::parse(Transcriber::Transcribe, vec![language]).unwrap()
 }

@@ -87,28 +87,45 @@ fn tenants() {
 }
 
 #[test]
-fn page_sizes() {
-    for (text, old, new) in [
-        ("0", None, None),
-        ("1", Some(1), Some(1)),
-        ("99", Some(99), Some(99)),
-        ("100", None, Some(100)),
-        ("101", None, None),
-        ("-1", None, None),
-        ("abc", None, None),
-        ("", None, None),
-        ("99999999999999999999", None, None),
+fn pages_hold_one_to_a_hundred() {
+    for (text, count) in [
+        ("1", Some(1)),
+        ("99", Some(99)),
+        ("100", Some(100)),
+        ("0", None),
+        ("101", None),
+        ("-1", None),
+        ("abc", None),
+        ("", None),
+        ("2.5", None),
+        ("99999999999999999999", None),
     ] {
-        assert_eq!(MaxResults::parse(text, OLD).ok().map(MaxResults::count), old, "{text}");
-        assert_eq!(MaxResults::parse(text, NEW).ok().map(MaxResults::count), new, "{text}");
+        assert_eq!(MaxResults::parse(text).ok().map(MaxResults::count), count, "{text}");
     }
     assert_eq!(MaxResults::whole(OLD).count(), 99);
     assert_eq!(MaxResults::whole(NEW).count(), 100);
-    for (given, good) in
-        [(0, false), (1, true), (250, true), (251, false), (i64::MAX, false), (i64::MIN, false)]
-    {
-        assert_eq!(AttendeeMax::parse(given).is_ok(), good, "{given}");
+}
+
+#[test]
+fn tag_keys() {
+    let parse = |keys: &[&str], of, namespace| {
+        let parsed = TagKeys::parse(keys.iter().copied(), of, namespace);
+        parsed.map(drop).map_err(|violations| violations[0].clone())
+    };
+    let many: Vec<String> = (0..51).map(|number| format!("k{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    for (of, most) in [(TagsOf::Meeting, 50), (TagsOf::Attendee, 10)] {
+        for namespace in [OLD, NEW] {
+            assert_eq!(parse(&many[..most], of, namespace), Ok(()));
+            let refused = parse(&many[..=most], of, namespace).unwrap_err();
+            assert_eq!((refused.member.as_str(), refused.rule), ("tagKeys", Rule::LengthAtMost(most)));
+        }
     }
+    assert_eq!(parse(&[], TagsOf::Meeting, NEW), Ok(()));
+    assert_eq!(parse(&[], TagsOf::Meeting, OLD).unwrap_err().rule, Rule::LengthAtLeast(1));
+    assert_eq!(parse(&["k", ""], TagsOf::Meeting, NEW).unwrap_err().member, "tagKeys.2.member");
+    assert!(parse(&["a b"], TagsOf::Meeting, NEW).is_err());
+    assert!(parse(&["a b"], TagsOf::Meeting, OLD).is_ok());
 }
 
 #[test]

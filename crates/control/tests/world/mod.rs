@@ -9,20 +9,37 @@ pub const NEW: Namespace = Namespace::ChimeSdkMeetings;
 pub const OLD: Namespace = Namespace::Chime;
 
 /// Rows as a store would have them. Ids count upwards instead of being random.
-#[derive(Default)]
 pub struct World {
     pub meetings: Vec<Meeting>,
     pub ended: Vec<MeetingId>,
     pub attendees: Vec<Attendee>,
     pub events: Vec<Event>,
     pub effects: Vec<Effect>,
-    pub limits: Limits,
+    pub rules: Rules,
     drawn: u128,
+}
+
+impl Default for World {
+    /// The rules of an operator who has set nothing but one region more.
+    fn default() -> World {
+        let regions = ["us-east-1", "eu-central-1"].map(|name| MediaRegion::parse(name).unwrap()).to_vec();
+        World {
+            meetings: Vec::new(),
+            ended: Vec::new(),
+            attendees: Vec::new(),
+            events: Vec::new(),
+            effects: Vec::new(),
+            rules: Rules { regions, ..Rules::default() },
+            drawn: 0,
+        }
+    }
 }
 
 impl World {
     pub fn with_limits(meetings: u32, attendees: u32) -> World {
-        World { limits: Limits { meetings, attendees }, ..World::default() }
+        let mut world = World::default();
+        world.rules.limits = Limits { meetings, attendees, ..Limits::default() };
+        world
     }
 
     fn draw(&mut self) -> Uuid {
@@ -31,24 +48,32 @@ impl World {
     }
 
     fn snapshot(&self, account: &AccountId, needs: &Needs<'_>) -> Snapshot {
-        let of = |id| self.attendees.iter().filter(move |attendee| Some(attendee.meeting) == id);
-        let named = |attendee: &&Attendee| {
-            needs.attendee == Some(attendee.id)
-                || needs.external_user_ids.contains(&&attendee.external_user_id)
-        };
         let own = || self.meetings.iter().filter(|meeting| meeting.account == *account);
-        let live = own().find(|meeting| Some(meeting.id) == needs.meeting);
-        let meeting = match live {
+        let state = |id: Option<MeetingId>| match own().find(|meeting| Some(meeting.id) == id) {
             Some(meeting) => MeetingState::Live(Box::new(meeting.clone())),
-            None if needs.meeting.is_some_and(|id| self.ended.contains(&id)) => MeetingState::Ended,
+            None if id.is_some_and(|id| self.ended.contains(&id)) => MeetingState::Ended,
             None => MeetingState::Unknown,
         };
+        let same_token = own().find(|meeting| Some(&meeting.token) == needs.token).cloned();
+        let place = needs.meeting.or(same_token.as_ref().map(|meeting| meeting.id));
+        let inside = || self.attendees.iter().filter(move |attendee| Some(attendee.meeting) == place);
+        let wanted = |attendee: &&Attendee| match &needs.attendees {
+            Who::Nobody => false,
+            Who::Id(id) => attendee.id == *id,
+            Who::Named(names) => names.contains(&&attendee.external_user_id),
+            Who::Everybody => true,
+        };
         Snapshot {
-            same_token: own().find(|meeting| Some(&meeting.token) == needs.token).cloned(),
+            same_token,
             live_meetings: own().count() as u32,
-            meeting,
-            attendee_count: of(needs.meeting).count() as u32,
-            attendees: of(needs.meeting).filter(named).cloned().collect(),
+            meeting: state(needs.meeting),
+            primary: state(needs.primary),
+            replicas: own()
+                .filter(|meeting| needs.replicas_of.is_some() && meeting.primary == needs.replicas_of)
+                .cloned()
+                .collect(),
+            attendee_count: inside().count() as u32,
+            attendees: inside().filter(wanted).cloned().collect(),
         }
     }
 
@@ -61,7 +86,7 @@ impl World {
             attendees: (0..needs.attendee_ids).map(|_| AttendeeId(self.draw())).collect(),
         };
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        let circumstances = Circumstances { account: &account, namespace, now, limits: &self.limits };
+        let circumstances = Circumstances { account: &account, namespace, now, rules: &self.rules };
         let decision = decide(&snapshot, write, &fresh, circumstances)?;
         decision.changes.into_iter().for_each(|change| self.apply(change));
         self.events.extend(decision.events);
@@ -81,13 +106,44 @@ impl World {
             Change::DeleteAttendee { meeting, attendee } => {
                 self.attendees.retain(|row| (row.meeting, row.id) != (meeting, attendee));
             }
+            Change::SetCapabilities { meeting, attendee, capabilities } => {
+                self.attendee_mut(meeting, attendee).capabilities = capabilities;
+            }
+            Change::SetTags { resource: Tagged::Meeting(meeting), tags } => {
+                self.meeting_mut(meeting).tags = tags;
+            }
+            Change::SetTags { resource: Tagged::Attendee(meeting, attendee), tags } => {
+                self.attendee_mut(meeting, attendee).tags = tags;
+            }
+            Change::SetTranscription { meeting, configuration } => {
+                self.meeting_mut(meeting).transcription = configuration;
+            }
         }
+    }
+
+    fn meeting_mut(&mut self, id: MeetingId) -> &mut Meeting {
+        self.meetings.iter_mut().find(|meeting| meeting.id == id).expect("a change of a live meeting")
+    }
+
+    fn attendee_mut(&mut self, meeting: MeetingId, id: AttendeeId) -> &mut Attendee {
+        let mut all = self.attendees.iter_mut();
+        all.find(|row| (row.meeting, row.id) == (meeting, id)).expect("a change of an attendee")
     }
 
     /// Makes a meeting in the default account and gives its id.
     pub fn meeting(&mut self, create: CreateMeeting) -> MeetingId {
         match self.run(ACCOUNT, NEW, &Write::CreateMeeting(Box::new(create))).unwrap() {
             Outcome::MeetingCreated(meeting) => meeting.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Makes a replica in the default account.
+    pub fn replica(&mut self, token: &str, primary: MeetingId) -> Result<MeetingId, Refusal> {
+        let mut create = request(token);
+        create.primary_meeting_id = Some(PrimaryMeetingId::parse(&primary.to_string()).unwrap());
+        match self.run(ACCOUNT, NEW, &Write::CreateMeeting(Box::new(create)))? {
+            Outcome::MeetingCreated(meeting) => Ok(meeting.id),
             other => panic!("{other:?}"),
         }
     }
