@@ -19,9 +19,17 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     BadRequest,
+    /// A value breaks a constraint of the model: BadRequest, or what [`Fault::as_validation`] makes of it.
+    Constraint,
+    /// The name that AWS often gives such a fault, though no model has it.
+    Validation,
     Conflict,
     Forbidden,
     NotFound,
+    /// What an ARN names is not there.
+    ResourceNotFound,
+    /// The quota of tags, where the operation has a name for it.
+    TooManyTags,
     /// A quota. Recent SDKs retry the new namespace's name as throttling: refuse it cheaply.
     LimitExceeded,
     Throttled,
@@ -54,10 +62,50 @@ enum Names {
 }
 
 impl Cause {
+    /// Every one.
+    pub const ALL: [Cause; 22] = [
+        Self::BadRequest,
+        Self::Constraint,
+        Self::Validation,
+        Self::ResourceNotFound,
+        Self::TooManyTags,
+        Self::Conflict,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::LimitExceeded,
+        Self::Throttled,
+        Self::Unauthorized,
+        Self::Unprocessable,
+        Self::ServiceUnavailable,
+        Self::ServiceFailure,
+        Self::UnknownOperation,
+        Self::Serialization,
+        Self::TooLarge,
+        Self::MissingAuthentication,
+        Self::IncompleteSignature,
+        Self::UnknownAccessKey,
+        Self::InvalidSignature,
+        Self::AccessDenied,
+    ];
+
+    /// The cause that some namespace calls by this class, with or without its `Exception` at the end.
+    pub fn named(class: &str) -> Option<Self> {
+        let is_called = |cause: &Self, namespace| {
+            let known = cause.class(namespace);
+            known == class || known.strip_suffix("Exception") == Some(class)
+        };
+        Self::ALL
+            .into_iter()
+            .find(|cause| is_called(cause, Namespace::ChimeSdkMeetings) || is_called(cause, Namespace::Chime))
+    }
+
     fn row(self) -> Row {
         use Names::{Differ, Same};
         let (status, names) = match self {
-            Self::BadRequest => (400, Same("BadRequestException", "BadRequest")),
+            Self::BadRequest | Self::Constraint => (400, Same("BadRequestException", "BadRequest")),
+            Self::Validation => (400, Same("ValidationException", "Validation")),
+            Self::ResourceNotFound => (404, Same("ResourceNotFoundException", "ResourceNotFound")),
+            Self::TooManyTags => (400, Same("TooManyTagsException", "TooManyTags")),
             Self::Conflict => (409, Same("ConflictException", "Conflict")),
             Self::Forbidden => (403, Same("ForbiddenException", "Forbidden")),
             Self::NotFound => (404, Same("NotFoundException", "NotFound")),
@@ -126,12 +174,30 @@ pub struct Fault {
     pub message: String,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u32>,
+    /// The ARN that the caller named, where the operation is about one.
+    pub resource: Option<String>,
 }
 
 impl Fault {
     /// A fault without `Retry-After`.
     pub fn new(cause: Cause, message: impl Into<String>) -> Self {
-        Self { cause, message: message.into(), retry_after: None }
+        Self { cause, message: message.into(), retry_after: None, resource: None }
+    }
+
+    /// The same fault of an operation that names its meeting by an ARN: it has error names of its own for that.
+    #[must_use]
+    pub fn about(self, arn: &str) -> Self {
+        let own = [(Cause::NotFound, Cause::ResourceNotFound), (Cause::LimitExceeded, Cause::TooManyTags)];
+        let cause =
+            own.into_iter().find(|(common, _)| *common == self.cause).map_or(self.cause, |(_, own)| own);
+        Self { cause, resource: Some(arn.to_owned()), ..self }
+    }
+
+    /// The same fault under the name that AWS often gives to broken constraints.
+    #[must_use]
+    pub fn as_validation(self) -> Self {
+        let cause = if self.cause == Cause::Constraint { Cause::Validation } else { self.cause };
+        Self { cause, ..self }
     }
 
     /// 413: the body is longer than `limit` bytes, which is all this server reads.
@@ -161,6 +227,7 @@ impl Fault {
             code: self.cause.code(namespace),
             message: &self.message,
             request_id: request_id.hyphenated().to_string(),
+            resource_name: self.resource.as_deref(),
         };
         let mut response = json(self.cause.status(), request_id, &body);
         let headers = response.headers_mut();
@@ -178,6 +245,8 @@ struct Body<'a> {
     code: &'static str,
     message: &'a str,
     request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_name: Option<&'a str>,
 }
 
 impl From<AuthRefusal> for Fault {
@@ -200,10 +269,8 @@ impl From<AuthRefusal> for Fault {
 impl From<RouteError> for Fault {
     fn from(error: RouteError) -> Self {
         let cause = match &error {
-            RouteError::UnknownPath { .. }
-            | RouteError::UnknownOperation { .. }
-            | RouteError::NotServed(_) => Cause::UnknownOperation,
-            RouteError::BadLabel { .. } => Cause::BadRequest,
+            RouteError::UnknownPath { .. } | RouteError::UnknownOperation { .. } => Cause::UnknownOperation,
+            RouteError::BadLabel { .. } => Cause::Constraint,
         };
         Self::new(cause, error.to_string())
     }
@@ -213,9 +280,14 @@ impl From<ParseError> for Fault {
     fn from(error: ParseError) -> Self {
         let cause = match &error {
             ParseError::NotJson { .. } | ParseError::WrongType { .. } => Cause::Serialization,
-            ParseError::Invalid(_) => Cause::BadRequest,
+            ParseError::Invalid(_) => Cause::Constraint,
+            ParseError::UnknownResource(_) => Cause::ResourceNotFound,
         };
-        Self::new(cause, error.to_string())
+        let resource = match &error {
+            ParseError::UnknownResource(arn) => Some(arn.clone()),
+            ParseError::NotJson { .. } | ParseError::WrongType { .. } | ParseError::Invalid(_) => None,
+        };
+        Self { resource, ..Self::new(cause, error.to_string()) }
     }
 }
 
@@ -228,11 +300,16 @@ impl From<Refusal> for Fault {
 /// Also used for the single errors of a batch.
 pub(crate) fn cause_of(refusal: &Refusal) -> Cause {
     match refusal {
-        Refusal::Invalid(_) => Cause::BadRequest,
+        Refusal::Invalid(_) => Cause::Constraint,
+        Refusal::TokenReused(_) => Cause::Conflict,
+        Refusal::NoTranscriptionEngine(_) | Refusal::NotTranscribing(_) => Cause::Unprocessable,
         Refusal::MeetingNotFound(_) | Refusal::MeetingEnded(_) | Refusal::AttendeeNotFound(_) => {
             Cause::NotFound
         }
-        Refusal::AttendeeLimit { .. } | Refusal::MeetingLimit { .. } => Cause::LimitExceeded,
+        Refusal::AttendeeLimit { .. }
+        | Refusal::MeetingLimit { .. }
+        | Refusal::ReplicaLimit { .. }
+        | Refusal::TooManyTags { .. } => Cause::LimitExceeded,
         // Our own slip, not the caller's.
         Refusal::OutOfIds => Cause::ServiceFailure,
     }
@@ -247,27 +324,6 @@ mod tests {
     use crate::route::Operation;
     use crate::sigv4::Malformed;
 
-    const ALL: [Cause; 18] = [
-        Cause::BadRequest,
-        Cause::Conflict,
-        Cause::Forbidden,
-        Cause::NotFound,
-        Cause::LimitExceeded,
-        Cause::Throttled,
-        Cause::Unauthorized,
-        Cause::Unprocessable,
-        Cause::ServiceUnavailable,
-        Cause::ServiceFailure,
-        Cause::UnknownOperation,
-        Cause::Serialization,
-        Cause::TooLarge,
-        Cause::MissingAuthentication,
-        Cause::IncompleteSignature,
-        Cause::UnknownAccessKey,
-        Cause::InvalidSignature,
-        Cause::AccessDenied,
-    ];
-
     #[test]
     fn the_table() {
         let line = |cause: Cause| {
@@ -276,8 +332,12 @@ mod tests {
             let names = if old == new { old } else { format!("{old} | {new}") };
             format!("{} {names}\n", cause.status().as_u16())
         };
-        insta::assert_snapshot!(ALL.map(line).concat(), @r#"
+        insta::assert_snapshot!(Cause::ALL.map(line).concat(), @r#"
         400 BadRequestException/BadRequest
+        400 BadRequestException/BadRequest
+        400 ValidationException/Validation
+        404 ResourceNotFoundException/ResourceNotFound
+        400 TooManyTagsException/TooManyTags
         409 ConflictException/Conflict
         403 ForbiddenException/Forbidden
         404 NotFoundException/NotFound
@@ -296,6 +356,23 @@ mod tests {
         403 InvalidSignatureException/InvalidSignature
         403 AccessDeniedException/AccessDenied
         "#);
+    }
+
+    #[test]
+    fn causes_are_found_by_their_classes() {
+        for (class, cause) in [
+            ("ThrottlingException", Some(Cause::Throttled)),
+            ("ThrottledClientException", Some(Cause::Throttled)),
+            ("Throttling", Some(Cause::Throttled)),
+            ("LimitExceededException", Some(Cause::LimitExceeded)),
+            ("ResourceLimitExceeded", Some(Cause::LimitExceeded)),
+            ("BadRequestException", Some(Cause::BadRequest)),
+            ("Exception", None),
+            ("", None),
+            ("throttling", None),
+        ] {
+            assert_eq!(Cause::named(class), cause, "{class}");
+        }
     }
 
     fn refused(fault: impl Into<Fault>) -> (u16, &'static str) {
@@ -332,7 +409,32 @@ mod tests {
             (refused(early), (403, "InvalidSignatureException")),
             (refused(unknown), (404, "UnknownOperationException")),
             (refused(operation), (404, "UnknownOperationException")),
-            (refused(RouteError::NotServed(Operation::TagResource)), (404, "UnknownOperationException")),
+            (refused(ParseError::UnknownResource("arn:x".into())), (404, "ResourceNotFoundException")),
+            (refused(Refusal::TokenReused(id.parse().unwrap())), (409, "ConflictException")),
+            (
+                refused(Refusal::ReplicaLimit { primary: id.parse().unwrap(), limit: 4 }),
+                (400, "LimitExceededException"),
+            ),
+            (refused(Refusal::TooManyTags { count: 51, limit: 50 }), (400, "LimitExceededException")),
+            (
+                refused(Fault::from(Refusal::TooManyTags { count: 51, limit: 50 }).about("arn:x")),
+                (400, "TooManyTagsException"),
+            ),
+            (
+                refused(Fault::from(Refusal::MeetingEnded(id.parse().unwrap())).about("arn:x")),
+                (404, "ResourceNotFoundException"),
+            ),
+            (refused(Fault::failure().about("arn:x")), (500, "ServiceFailureException")),
+            (
+                refused(Refusal::NoTranscriptionEngine(id.parse().unwrap())),
+                (422, "UnprocessableEntityException"),
+            ),
+            (refused(Refusal::NotTranscribing(id.parse().unwrap())), (422, "UnprocessableEntityException")),
+            (
+                refused(Fault::from(Refusal::Invalid(vec![violation()])).as_validation()),
+                (400, "ValidationException"),
+            ),
+            (refused(Fault::failure().as_validation()), (500, "ServiceFailureException")),
             (refused(label), (400, "BadRequestException")),
             (refused(not_json), (400, "SerializationException")),
             (refused(wrong), (400, "SerializationException")),
@@ -388,13 +490,14 @@ mod tests {
         retry-after: 1
         {"Code":"ServiceUnavailable","Message":"The service is currently unavailable. Nothing was done; please try again.","RequestId":"00000000-0000-0000-0000-000000000001"}
         "#);
-        let served = Fault::from(RouteError::NotServed(Operation::StartMeetingTranscription));
-        insta::assert_snapshot!(show(&served.response(Chime, Uuid::from_u128(1))), @r#"
-        404 Not Found
+        let tags =
+            Fault::from(Refusal::TooManyTags { count: 51, limit: 50 }).about("arn:aws:chime:r:1:meeting/m");
+        insta::assert_snapshot!(show(&tags.response(ChimeSdkMeetings, Uuid::from_u128(1))), @r#"
+        400 Bad Request
         x-amzn-requestid: 00000000-0000-0000-0000-000000000001
         content-type: application/json
-        x-amzn-errortype: UnknownOperationException
-        {"Code":"UnknownOperation","Message":"StartMeetingTranscription is not served yet by this version of the server.","RequestId":"00000000-0000-0000-0000-000000000001"}
+        x-amzn-errortype: TooManyTagsException
+        {"Code":"TooManyTags","Message":"The resource would have 51 tags; it can have at most 50","RequestId":"00000000-0000-0000-0000-000000000001","ResourceName":"arn:aws:chime:r:1:meeting/m"}
         "#);
         let invalid = Violation::of_value("maxResults", "abc", Rule::WholeNumber);
         let invalid =

@@ -21,6 +21,7 @@
     )
 )]
 
+pub mod arn;
 pub mod error;
 pub mod namespace;
 pub mod page;

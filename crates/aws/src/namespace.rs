@@ -4,7 +4,7 @@ use campanile_control::Namespace;
 use http::{HeaderMap, HeaderName, header};
 
 use crate::parse::Document;
-use crate::route::{Call, Route};
+use crate::route::{Call, Operation, Route};
 
 /// Browsers do not let JS set the User-Agent; the SDKs repeat it here.
 const X_AMZ_USER_AGENT: HeaderName = HeaderName::from_static("x-amz-user-agent");
@@ -30,7 +30,8 @@ pub fn told(signs: &Signs<'_>) -> Option<Namespace> {
     signs.explicit.or_else(|| from_user_agent(signs.headers)).or_else(|| {
         let route = signs.route?;
         let members = signs.document.and_then(|document| from_members(route.call, document));
-        members.or_else(|| (route.console || route.call == Call::ListMeetings).then_some(Namespace::Chime))
+        let operation = || from_operation(route.call.operation());
+        members.or_else(operation).or_else(|| route.console.then_some(Namespace::Chime))
     })
 }
 
@@ -71,27 +72,68 @@ fn from_agent_word(word: &str) -> Option<Namespace> {
     }
 }
 
+/// Operations that only one namespace has.
+fn from_operation(operation: Operation) -> Option<Namespace> {
+    match operation {
+        Operation::ListMeetings
+        | Operation::TagMeeting
+        | Operation::UntagMeeting
+        | Operation::ListMeetingTags
+        | Operation::TagAttendee
+        | Operation::UntagAttendee
+        | Operation::ListAttendeeTags => Some(Namespace::Chime),
+        Operation::UpdateAttendeeCapabilities
+        | Operation::BatchUpdateAttendeeCapabilitiesExcept
+        | Operation::TagResource
+        | Operation::UntagResource
+        | Operation::ListTagsForResource => Some(Namespace::ChimeSdkMeetings),
+        Operation::CreateMeeting
+        | Operation::CreateMeetingWithAttendees
+        | Operation::GetMeeting
+        | Operation::DeleteMeeting
+        | Operation::CreateAttendee
+        | Operation::BatchCreateAttendee
+        | Operation::GetAttendee
+        | Operation::DeleteAttendee
+        | Operation::ListAttendees
+        | Operation::StartMeetingTranscription
+        | Operation::StopMeetingTranscription => None,
+    }
+}
+
 /// Members that only one namespace has. What only the new one has outweighs what the old one may leave out.
 fn from_members(call: Call, document: &Document) -> Option<Namespace> {
     const NEW: [&str; 4] = ["PrimaryMeetingId", "MeetingFeatures", "TenantIds", "MediaPlacementNetworkType"];
+    let items = |name| document.any_item_has("Attendees", name);
     match call {
-        Call::CreateMeeting => {
+        Call::CreateMeeting | Call::CreateMeetingWithAttendees => {
             let new = NEW.iter().any(|name| document.has(name))
-                || document.has_within("NotificationsConfiguration", "LambdaFunctionArn");
-            let old = !document.has("MediaRegion") || !document.has("ExternalMeetingId");
+                || document.has_within("NotificationsConfiguration", "LambdaFunctionArn")
+                || items("Capabilities");
+            let old = !document.has("MediaRegion") || !document.has("ExternalMeetingId") || items("Tags");
             new.then_some(Namespace::ChimeSdkMeetings).or(old.then_some(Namespace::Chime))
         }
         Call::CreateAttendee(_) => by_attendee(document.has("Capabilities"), document.has("Tags")),
-        Call::BatchCreateAttendee(_) => by_attendee(
-            document.any_item_has("Attendees", "Capabilities"),
-            document.any_item_has("Attendees", "Tags"),
-        ),
+        Call::BatchCreateAttendee(_) => by_attendee(items("Capabilities"), items("Tags")),
         Call::GetMeeting(_)
         | Call::DeleteMeeting(_)
         | Call::ListMeetings
         | Call::GetAttendee(..)
         | Call::DeleteAttendee(..)
-        | Call::ListAttendees(_) => None,
+        | Call::ListAttendees(_)
+        | Call::UpdateAttendeeCapabilities(..)
+        | Call::BatchUpdateAttendeeCapabilitiesExcept(_)
+        | Call::StartMeetingTranscription(_)
+        | Call::StopMeetingTranscription(_)
+        | Call::TagResource
+        | Call::UntagResource
+        | Call::ListTagsForResource
+        | Call::TagMeeting(_)
+        | Call::UntagMeeting(_)
+        | Call::ListMeetingTags(_)
+        | Call::TagAttendee(..)
+        | Call::UntagAttendee(..)
+        | Call::ListAttendeeTags(..) => None,
     }
 }
 
@@ -177,6 +219,8 @@ mod tests {
             ("POST", "/console/meetings", r#"{"MediaRegion":"r","ExternalMeetingId":"e"}"#, Some(Chime)),
             ("GET", "/meetings", "", Some(Chime)),
             ("GET", attendees, "", None),
+            ("GET", "/tags", "", Some(ChimeSdkMeetings)),
+            ("GET", "/meetings/2f1c9a1e-0000-4000-8000-0123456789ab/tags", "", Some(Chime)),
             ("POST", attendees, r#"{"ExternalUserId":"u"}"#, None),
             ("POST", attendees, r#"{"ExternalUserId":"u","Tags":[]}"#, Some(Chime)),
             ("POST", attendees, r#"{"ExternalUserId":"u","Capabilities":{}}"#, Some(ChimeSdkMeetings)),
@@ -189,6 +233,13 @@ mod tests {
         assert_eq!(members_of(&batch, r#"{"Attendees":[{},{"Capabilities":{}}]}"#), Some(ChimeSdkMeetings));
         assert_eq!(members_of(&batch, r#"{"Attendees":[{},{"Tags":[]}]}"#), Some(Chime));
         assert_eq!(members_of(&batch, r#"{"Attendees":[3]}"#), None);
+        let with =
+            Route { call: Call::CreateMeetingWithAttendees, query: Default::default(), console: false };
+        let body =
+            |item: &str| format!(r#"{{"MediaRegion":"r","ExternalMeetingId":"e","Attendees":[{item}]}}"#);
+        assert_eq!(members_of(&with, &body("{}")), None);
+        assert_eq!(members_of(&with, &body(r#"{"Tags":[]}"#)), Some(Chime));
+        assert_eq!(members_of(&with, &body(r#"{"Capabilities":{},"Tags":[]}"#)), Some(ChimeSdkMeetings));
     }
 
     #[test]

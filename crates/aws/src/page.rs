@@ -6,8 +6,6 @@
 use campanile_control::{Cursor, MeetingId, Rule, Violation};
 use data_encoding::BASE64URL_NOPAD;
 
-use crate::route::Call;
-
 /// First byte of every token. A later layout gets another, and old tokens are then refused.
 const VERSION: u8 = 1;
 /// The model's bound of NextToken.
@@ -23,21 +21,6 @@ pub enum List {
 }
 
 impl List {
-    /// The list that a call reads.
-    pub fn of(call: Call) -> Option<Self> {
-        match call {
-            Call::ListMeetings => Some(Self::Meetings),
-            Call::ListAttendees(meeting) => Some(Self::Attendees(meeting)),
-            Call::CreateMeeting
-            | Call::GetMeeting(_)
-            | Call::DeleteMeeting(_)
-            | Call::CreateAttendee(_)
-            | Call::BatchCreateAttendee(_)
-            | Call::GetAttendee(..)
-            | Call::DeleteAttendee(..) => None,
-        }
-    }
-
     /// What every token of this list begins with.
     fn mark(self) -> Vec<u8> {
         match self {

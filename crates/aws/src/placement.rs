@@ -4,7 +4,7 @@
 //! SignalingUrl and TurnControlUrl must not, `/control/` is searched for in the path of SignalingUrl, AudioHostUrl
 //! has no scheme. Addresses come from the settings, never from a request's Host header.
 
-use campanile_control::MeetingId;
+use campanile_control::{MediaRegion, MeetingId};
 use http::Uri;
 use serde::Serialize;
 
@@ -84,6 +84,26 @@ impl Placement {
     }
 }
 
+/// The addresses of every media region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placements {
+    common: Placement,
+    own: Vec<(MediaRegion, Placement)>,
+}
+
+impl Placements {
+    /// `common` for every region but those that have addresses of their own.
+    pub fn new(common: Placement, own: Vec<(MediaRegion, Placement)>) -> Self {
+        Self { common, own }
+    }
+
+    /// Those of one region.
+    pub fn of(&self, region: &MediaRegion) -> &Placement {
+        let own = self.own.iter().find(|(known, _)| known == region);
+        own.map_or(&self.common, |(_, placement)| placement)
+    }
+}
+
 /// `MediaPlacement` as it stands in a Meeting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -117,6 +137,16 @@ mod tests {
 
     fn meeting() -> MeetingId {
         "2f1c9a1e-0000-4000-8000-0123456789ab".parse().unwrap()
+    }
+
+    #[test]
+    fn a_region_may_have_addresses_of_its_own() {
+        let place = |host: &str| Placement::new(&format!("https://{host}"), &format!("{host}:3478")).unwrap();
+        let [frankfurt, paris] = ["eu-central-1", "eu-west-3"].map(|name| MediaRegion::parse(name).unwrap());
+        let placements =
+            Placements::new(place("all.example"), vec![(frankfurt.clone(), place("fra.example"))]);
+        assert_eq!(placements.of(&frankfurt).of(meeting()).audio_host_url, "fra.example:3478");
+        assert!(placements.of(&paris).of(meeting()).signaling_url.starts_with("wss://all.example/control/"));
     }
 
     #[test]

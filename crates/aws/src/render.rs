@@ -2,14 +2,17 @@
 //!
 //! One superset for both: SDKs drop members they do not know, and read `null` as absent.
 
-use campanile_control::{Attendee, AttendeeId, ItemError, Meeting, MeetingId, Namespace, Outcome, Page};
+use campanile_control::{
+    Attendee, AttendeeId, ItemError, Meeting, MeetingId, Namespace, Outcome, Page, Tags,
+};
 use http::StatusCode;
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::arn;
 use crate::error::{Cause, Fault, cause_of};
 use crate::page::{self, List};
-use crate::placement::{MediaPlacement, Placement};
+use crate::placement::{MediaPlacement, Placements};
 use crate::route::Call;
 use crate::{Response, empty, json};
 
@@ -25,7 +28,7 @@ pub struct Context<'a> {
     pub namespace: Namespace,
     /// Control region, for ARNs.
     pub region: &'a str,
-    pub placement: &'a Placement,
+    pub placements: &'a Placements,
     /// Mints the join token of (meeting, attendee, generation).
     pub join_token: &'a dyn Fn(MeetingId, AttendeeId, u32) -> String,
     pub request_id: Uuid,
@@ -53,8 +56,19 @@ pub fn outcome(outcome: &Outcome, context: &Context<'_>) -> Response {
         Outcome::AttendeeFound(attendee) => context.attendee(StatusCode::OK, attendee),
         Outcome::AttendeesCreated { attendees, errors } => context.batch(attendees, errors),
         Outcome::AttendeesListed(page) => context.attendees(page),
-        Outcome::MeetingDeleted | Outcome::AttendeeDeleted => {
+        Outcome::MeetingWithAttendeesCreated { meeting, attendees, errors } => {
+            context.meeting_with_attendees(meeting, attendees, errors)
+        }
+        Outcome::CapabilitiesUpdated(attendee) => context.attendee(StatusCode::OK, attendee),
+        Outcome::TagsListed(tags) => context.tags(tags),
+        Outcome::MeetingDeleted | Outcome::AttendeeDeleted | Outcome::TagsChanged => {
             empty(StatusCode::NO_CONTENT, context.request_id)
+        }
+        Outcome::CapabilitiesUpdatedExcept
+        | Outcome::TranscriptionStarted
+        | Outcome::TranscriptionStopped => empty(StatusCode::OK, context.request_id),
+        Outcome::TranscriptionFailed(refusal) => {
+            Fault::from(refusal.clone()).response(context.namespace, context.request_id)
         }
     }
 }
@@ -86,9 +100,33 @@ impl Context<'_> {
         json(StatusCode::CREATED, self.request_id, &BatchEnvelope { attendees, errors })
     }
 
+    fn meeting_with_attendees(
+        &self,
+        meeting: &Meeting,
+        attendees: &[Attendee],
+        errors: &[ItemError],
+    ) -> Response {
+        let attendees = attendees.iter().map(|attendee| self.attendee_shape(attendee)).collect();
+        let errors = errors.iter().map(|error| self.error_shape(error)).collect();
+        let meeting = self.meeting_shape(meeting);
+        let envelope = MeetingWithAttendeesEnvelope { meeting, attendees, errors };
+        json(StatusCode::CREATED, self.request_id, &envelope)
+    }
+
+    fn tags(&self, tags: &Tags) -> Response {
+        let tags = tags.iter().map(|(key, value)| TagShape { key, value }).collect();
+        json(StatusCode::OK, self.request_id, &TagsEnvelope { tags })
+    }
+
     fn next_token<T>(&self, page: &Page<T>) -> Result<Option<String>, Cause> {
         let Some(cursor) = page.next else { return Ok(None) };
-        let list = List::of(self.call).ok_or(Cause::ServiceFailure)?;
+        let list = if let Call::ListAttendees(meeting) = self.call {
+            List::Attendees(meeting)
+        } else if self.call == Call::ListMeetings {
+            List::Meetings
+        } else {
+            return Err(Cause::ServiceFailure);
+        };
         Ok(Some(page::token(list, cursor)))
     }
 
@@ -104,7 +142,7 @@ impl Context<'_> {
             meeting_host_id: meeting.host_id.as_ref().map(|id| id.as_str()),
             external_meeting_id: meeting.external_meeting_id.as_ref().map(|id| id.as_str()),
             media_region: meeting.media_region.as_str(),
-            media_placement: self.placement.of(meeting.id),
+            media_placement: self.placements.of(&meeting.media_region).of(meeting.id),
             meeting_features: FeaturesShape {
                 // AWS tells of this one even if nobody set it, and of the others only if somebody did.
                 audio: AudioShape {
@@ -114,10 +152,9 @@ impl Context<'_> {
                 content: features.content.map(|content| resolution(content.as_str())),
                 attendee: features.attendee_max.map(|max| AttendeeMaxShape { max_count: max.count() }),
             },
-            // Replicas are not made yet, so no meeting has a primary.
-            primary_meeting_id: None,
+            primary_meeting_id: meeting.primary.map(|primary| primary.to_string()),
             tenant_ids: meeting.tenant_ids.iter().map(|id| id.as_str()).collect(),
-            meeting_arn: meeting_arn(self.region, meeting),
+            meeting_arn: arn::of_meeting(self.region, &meeting.account, meeting.id),
         }
     }
 
@@ -142,11 +179,6 @@ impl Context<'_> {
             error_message: error.cause.to_string().chars().take(ERROR_MESSAGE_MOST).collect(),
         }
     }
-}
-
-/// `arn:aws:chime:<control region>:<account>:meeting/<id>`.
-fn meeting_arn(region: &str, meeting: &Meeting) -> String {
-    format!("arn:aws:chime:{region}:{}:meeting/{}", meeting.account, meeting.id)
 }
 
 #[derive(Serialize)]
@@ -188,6 +220,27 @@ struct BatchEnvelope<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
+struct MeetingWithAttendeesEnvelope<'a> {
+    meeting: MeetingShape<'a>,
+    attendees: Vec<AttendeeShape<'a>>,
+    errors: Vec<ErrorShape<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagsEnvelope<'a> {
+    tags: Vec<TagShape<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct TagShape<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct MeetingShape<'a> {
     meeting_id: String,
     meeting_host_id: Option<&'a str>,
@@ -195,7 +248,7 @@ struct MeetingShape<'a> {
     media_region: &'a str,
     media_placement: MediaPlacement,
     meeting_features: FeaturesShape,
-    primary_meeting_id: Option<&'a str>,
+    primary_meeting_id: Option<String>,
     tenant_ids: Vec<&'a str>,
     meeting_arn: String,
 }

@@ -13,7 +13,7 @@ use crate::uri;
 /// The path that the first guides put behind the host name; taken off every request that has it.
 const CONSOLE: &str = "console";
 
-/// Every operation of meetings that either namespace has, served or not.
+/// Every operation of meetings that either namespace has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     CreateMeeting,
@@ -42,6 +42,33 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every one.
+    pub const ALL: [Self; 23] = [
+        Self::CreateMeeting,
+        Self::GetMeeting,
+        Self::DeleteMeeting,
+        Self::ListMeetings,
+        Self::CreateAttendee,
+        Self::BatchCreateAttendee,
+        Self::GetAttendee,
+        Self::DeleteAttendee,
+        Self::ListAttendees,
+        Self::CreateMeetingWithAttendees,
+        Self::UpdateAttendeeCapabilities,
+        Self::BatchUpdateAttendeeCapabilitiesExcept,
+        Self::StartMeetingTranscription,
+        Self::StopMeetingTranscription,
+        Self::TagResource,
+        Self::UntagResource,
+        Self::ListTagsForResource,
+        Self::TagMeeting,
+        Self::UntagMeeting,
+        Self::ListMeetingTags,
+        Self::TagAttendee,
+        Self::UntagAttendee,
+        Self::ListAttendeeTags,
+    ];
+
     /// The name as the AWS models have it: for logs, metrics and messages.
     pub fn name(self) -> &'static str {
         match self {
@@ -78,10 +105,11 @@ impl fmt::Display for Operation {
     }
 }
 
-/// An operation that is served, with the ids of its path.
+/// An operation with the ids of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     CreateMeeting,
+    CreateMeetingWithAttendees,
     GetMeeting(MeetingId),
     DeleteMeeting(MeetingId),
     ListMeetings,
@@ -90,6 +118,19 @@ pub enum Call {
     GetAttendee(MeetingId, AttendeeId),
     DeleteAttendee(MeetingId, AttendeeId),
     ListAttendees(MeetingId),
+    UpdateAttendeeCapabilities(MeetingId, AttendeeId),
+    BatchUpdateAttendeeCapabilitiesExcept(MeetingId),
+    StartMeetingTranscription(MeetingId),
+    StopMeetingTranscription(MeetingId),
+    TagResource,
+    UntagResource,
+    ListTagsForResource,
+    TagMeeting(MeetingId),
+    UntagMeeting(MeetingId),
+    ListMeetingTags(MeetingId),
+    TagAttendee(MeetingId, AttendeeId),
+    UntagAttendee(MeetingId, AttendeeId),
+    ListAttendeeTags(MeetingId, AttendeeId),
 }
 
 impl Call {
@@ -97,6 +138,7 @@ impl Call {
     pub fn operation(self) -> Operation {
         match self {
             Self::CreateMeeting => Operation::CreateMeeting,
+            Self::CreateMeetingWithAttendees => Operation::CreateMeetingWithAttendees,
             Self::GetMeeting(_) => Operation::GetMeeting,
             Self::DeleteMeeting(_) => Operation::DeleteMeeting,
             Self::ListMeetings => Operation::ListMeetings,
@@ -105,20 +147,79 @@ impl Call {
             Self::GetAttendee(..) => Operation::GetAttendee,
             Self::DeleteAttendee(..) => Operation::DeleteAttendee,
             Self::ListAttendees(_) => Operation::ListAttendees,
+            Self::UpdateAttendeeCapabilities(..) => Operation::UpdateAttendeeCapabilities,
+            Self::BatchUpdateAttendeeCapabilitiesExcept(_) => {
+                Operation::BatchUpdateAttendeeCapabilitiesExcept
+            }
+            Self::StartMeetingTranscription(_) => Operation::StartMeetingTranscription,
+            Self::StopMeetingTranscription(_) => Operation::StopMeetingTranscription,
+            Self::TagResource => Operation::TagResource,
+            Self::UntagResource => Operation::UntagResource,
+            Self::ListTagsForResource => Operation::ListTagsForResource,
+            Self::TagMeeting(_) => Operation::TagMeeting,
+            Self::UntagMeeting(_) => Operation::UntagMeeting,
+            Self::ListMeetingTags(_) => Operation::ListMeetingTags,
+            Self::TagAttendee(..) => Operation::TagAttendee,
+            Self::UntagAttendee(..) => Operation::UntagAttendee,
+            Self::ListAttendeeTags(..) => Operation::ListAttendeeTags,
         }
     }
 
     /// The meeting that the path names; tells a namespace if its maker is remembered.
     pub fn meeting(self) -> Option<MeetingId> {
         match self {
-            Self::CreateMeeting | Self::ListMeetings => None,
+            Self::CreateMeeting
+            | Self::CreateMeetingWithAttendees
+            | Self::ListMeetings
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::ListTagsForResource => None,
             Self::GetMeeting(meeting)
             | Self::DeleteMeeting(meeting)
             | Self::CreateAttendee(meeting)
             | Self::BatchCreateAttendee(meeting)
             | Self::GetAttendee(meeting, _)
             | Self::DeleteAttendee(meeting, _)
-            | Self::ListAttendees(meeting) => Some(meeting),
+            | Self::ListAttendees(meeting)
+            | Self::UpdateAttendeeCapabilities(meeting, _)
+            | Self::BatchUpdateAttendeeCapabilitiesExcept(meeting)
+            | Self::StartMeetingTranscription(meeting)
+            | Self::StopMeetingTranscription(meeting)
+            | Self::TagMeeting(meeting)
+            | Self::UntagMeeting(meeting)
+            | Self::ListMeetingTags(meeting)
+            | Self::TagAttendee(meeting, _)
+            | Self::UntagAttendee(meeting, _)
+            | Self::ListAttendeeTags(meeting, _) => Some(meeting),
+        }
+    }
+
+    /// Whether the operation reads a body. The others ignore what they are sent.
+    pub fn reads_body(self) -> bool {
+        match self {
+            Self::CreateMeeting
+            | Self::CreateMeetingWithAttendees
+            | Self::CreateAttendee(_)
+            | Self::BatchCreateAttendee(_)
+            | Self::UpdateAttendeeCapabilities(..)
+            | Self::BatchUpdateAttendeeCapabilitiesExcept(_)
+            | Self::StartMeetingTranscription(_)
+            | Self::TagResource
+            | Self::UntagResource
+            | Self::TagMeeting(_)
+            | Self::UntagMeeting(_)
+            | Self::TagAttendee(..)
+            | Self::UntagAttendee(..) => true,
+            Self::GetMeeting(_)
+            | Self::DeleteMeeting(_)
+            | Self::ListMeetings
+            | Self::GetAttendee(..)
+            | Self::DeleteAttendee(..)
+            | Self::ListAttendees(_)
+            | Self::StopMeetingTranscription(_)
+            | Self::ListTagsForResource
+            | Self::ListMeetingTags(_)
+            | Self::ListAttendeeTags(..) => false,
         }
     }
 }
@@ -156,8 +257,6 @@ pub enum RouteError {
     UnknownPath { method: String, path: String },
     #[error("'{operation}' is no operation at {method} {path}.")]
     UnknownOperation { method: String, path: String, operation: String },
-    #[error("{0} is not served yet by this version of the server.")]
-    NotServed(Operation),
     /// A label of the path is empty or no GUID.
     #[error("{}", violation::message(std::slice::from_ref(violation)))]
     BadLabel { operation: Operation, violation: Violation },
@@ -214,21 +313,19 @@ impl Asked<'_> {
             ["meetings"] => self.meetings(),
             ["meetings", meeting] => self.meeting(meeting),
             ["meetings", meeting, "attendees"] => self.attendees(meeting),
-            ["meetings", _, "transcription"] => self.transcription(),
-            ["meetings", _, "tags"] => {
-                self.tags(Operation::ListMeetingTags, Operation::TagMeeting, Operation::UntagMeeting)
-            }
+            ["meetings", meeting, "transcription"] => self.transcription(meeting),
+            ["meetings", meeting, "tags"] => self.meeting_tags(meeting),
             // Before the attendee's own path: here `capabilities` stands where an attendee id would.
-            ["meetings", _, "attendees", "capabilities"] if *self.method == Method::PUT => {
-                self.only("batch-update-except", Operation::BatchUpdateAttendeeCapabilitiesExcept)
+            ["meetings", meeting, "attendees", "capabilities"] if *self.method == Method::PUT => {
+                self.capabilities_except(meeting)
             }
             ["meetings", meeting, "attendees", attendee] => self.attendee(meeting, attendee),
-            ["meetings", _, "attendees", _, "capabilities"] if *self.method == Method::PUT => {
-                self.plain(Operation::UpdateAttendeeCapabilities).and_then(not_served)
+            ["meetings", meeting, "attendees", attendee, "capabilities"] if *self.method == Method::PUT => {
+                let operation = self.plain(Operation::UpdateAttendeeCapabilities)?;
+                let (meeting, attendee) = ids(operation, meeting, attendee)?;
+                Ok(Call::UpdateAttendeeCapabilities(meeting, attendee))
             }
-            ["meetings", _, "attendees", _, "tags"] => {
-                self.tags(Operation::ListAttendeeTags, Operation::TagAttendee, Operation::UntagAttendee)
-            }
+            ["meetings", meeting, "attendees", attendee, "tags"] => self.attendee_tags(meeting, attendee),
             ["tags"] => self.resource_tags(),
             _ => Err(self.unknown_path()),
         }
@@ -237,7 +334,7 @@ impl Asked<'_> {
     fn meetings(&self) -> Result<Call, RouteError> {
         match (self.method.as_str(), self.operation) {
             ("POST", None) => Ok(Call::CreateMeeting),
-            ("POST", Some("create-attendees")) => not_served(Operation::CreateMeetingWithAttendees),
+            ("POST", Some("create-attendees")) => Ok(Call::CreateMeetingWithAttendees),
             ("GET", None) => Ok(Call::ListMeetings),
             ("POST" | "GET", Some(operation)) => Err(self.unknown_operation(operation)),
             _ => Err(self.unknown_path()),
@@ -271,35 +368,67 @@ impl Asked<'_> {
     }
 
     fn attendee(&self, meeting: &str, attendee: &str) -> Result<Call, RouteError> {
-        let operation = match self.method.as_str() {
-            "GET" => self.plain(Operation::GetAttendee)?,
-            "DELETE" => self.plain(Operation::DeleteAttendee)?,
-            _ => return Err(self.unknown_path()),
-        };
-        let meeting = meeting_id(operation, meeting)?;
-        let attendee =
-            parse_attendee_id(attendee).map_err(|violation| RouteError::BadLabel { operation, violation })?;
-        Ok(if operation == Operation::GetAttendee {
-            Call::GetAttendee(meeting, attendee)
-        } else {
-            Call::DeleteAttendee(meeting, attendee)
-        })
+        match self.method.as_str() {
+            "GET" => {
+                let (meeting, attendee) = ids(self.plain(Operation::GetAttendee)?, meeting, attendee)?;
+                Ok(Call::GetAttendee(meeting, attendee))
+            }
+            "DELETE" => {
+                let (meeting, attendee) = ids(self.plain(Operation::DeleteAttendee)?, meeting, attendee)?;
+                Ok(Call::DeleteAttendee(meeting, attendee))
+            }
+            _ => Err(self.unknown_path()),
+        }
     }
 
-    fn transcription(&self) -> Result<Call, RouteError> {
+    fn capabilities_except(&self, meeting: &str) -> Result<Call, RouteError> {
+        match self.operation {
+            Some("batch-update-except") => {
+                let operation = Operation::BatchUpdateAttendeeCapabilitiesExcept;
+                Ok(Call::BatchUpdateAttendeeCapabilitiesExcept(meeting_id(operation, meeting)?))
+            }
+            Some(operation) => Err(self.unknown_operation(operation)),
+            None => Err(self.unknown_path()),
+        }
+    }
+
+    fn transcription(&self, meeting: &str) -> Result<Call, RouteError> {
         match (self.method.as_str(), self.operation) {
-            ("POST", Some("start")) => not_served(Operation::StartMeetingTranscription),
-            ("POST", Some("stop")) => not_served(Operation::StopMeetingTranscription),
+            ("POST", Some("start")) => {
+                let meeting = meeting_id(Operation::StartMeetingTranscription, meeting)?;
+                Ok(Call::StartMeetingTranscription(meeting))
+            }
+            ("POST", Some("stop")) => {
+                let meeting = meeting_id(Operation::StopMeetingTranscription, meeting)?;
+                Ok(Call::StopMeetingTranscription(meeting))
+            }
             ("POST", Some(operation)) => Err(self.unknown_operation(operation)),
             _ => Err(self.unknown_path()),
         }
     }
 
-    fn tags(&self, list: Operation, add: Operation, delete: Operation) -> Result<Call, RouteError> {
+    fn meeting_tags(&self, meeting: &str) -> Result<Call, RouteError> {
         match (self.method.as_str(), self.operation) {
-            ("GET", None) => not_served(list),
-            ("POST", Some("add")) => not_served(add),
-            ("POST", Some("delete")) => not_served(delete),
+            ("GET", None) => Ok(Call::ListMeetingTags(meeting_id(Operation::ListMeetingTags, meeting)?)),
+            ("POST", Some("add")) => Ok(Call::TagMeeting(meeting_id(Operation::TagMeeting, meeting)?)),
+            ("POST", Some("delete")) => Ok(Call::UntagMeeting(meeting_id(Operation::UntagMeeting, meeting)?)),
+            ("GET" | "POST", Some(operation)) => Err(self.unknown_operation(operation)),
+            _ => Err(self.unknown_path()),
+        }
+    }
+
+    fn attendee_tags(&self, meeting: &str, attendee: &str) -> Result<Call, RouteError> {
+        let of = |operation| ids(operation, meeting, attendee);
+        match (self.method.as_str(), self.operation) {
+            ("GET", None) => {
+                of(Operation::ListAttendeeTags).map(|(meeting, id)| Call::ListAttendeeTags(meeting, id))
+            }
+            ("POST", Some("add")) => {
+                of(Operation::TagAttendee).map(|(meeting, id)| Call::TagAttendee(meeting, id))
+            }
+            ("POST", Some("delete")) => {
+                of(Operation::UntagAttendee).map(|(meeting, id)| Call::UntagAttendee(meeting, id))
+            }
             ("GET" | "POST", Some(operation)) => Err(self.unknown_operation(operation)),
             _ => Err(self.unknown_path()),
         }
@@ -307,9 +436,9 @@ impl Asked<'_> {
 
     fn resource_tags(&self) -> Result<Call, RouteError> {
         match (self.method.as_str(), self.operation) {
-            ("GET", None) => not_served(Operation::ListTagsForResource),
-            ("POST", Some("tag-resource")) => not_served(Operation::TagResource),
-            ("POST", Some("untag-resource")) => not_served(Operation::UntagResource),
+            ("GET", None) => Ok(Call::ListTagsForResource),
+            ("POST", Some("tag-resource")) => Ok(Call::TagResource),
+            ("POST", Some("untag-resource")) => Ok(Call::UntagResource),
             ("GET" | "POST", Some(operation)) => Err(self.unknown_operation(operation)),
             _ => Err(self.unknown_path()),
         }
@@ -320,15 +449,6 @@ impl Asked<'_> {
         match self.operation {
             None => Ok(operation),
             Some(asked) => Err(self.unknown_operation(asked)),
-        }
-    }
-
-    /// An operation that is not served and that needs its `operation=`.
-    fn only(&self, name: &str, operation: Operation) -> Result<Call, RouteError> {
-        match self.operation {
-            Some(asked) if asked == name => not_served(operation),
-            Some(asked) => Err(self.unknown_operation(asked)),
-            None => Err(self.unknown_path()),
         }
     }
 
@@ -345,13 +465,15 @@ impl Asked<'_> {
     }
 }
 
-/// The one place where operations that exist and are not served are turned away: to serve one, give it a [`Call`].
-fn not_served(operation: Operation) -> Result<Call, RouteError> {
-    Err(RouteError::NotServed(operation))
-}
-
 fn meeting_id(operation: Operation, label: &str) -> Result<MeetingId, RouteError> {
     parse_meeting_id(label).map_err(|violation| RouteError::BadLabel { operation, violation })
+}
+
+fn ids(operation: Operation, meeting: &str, attendee: &str) -> Result<(MeetingId, AttendeeId), RouteError> {
+    let meeting = meeting_id(operation, meeting)?;
+    let attendee =
+        parse_attendee_id(attendee).map_err(|violation| RouteError::BadLabel { operation, violation })?;
+    Ok((meeting, attendee))
 }
 
 /// What a client sent goes into a message, but not at any length.
@@ -445,29 +567,32 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_are_known_and_not_served() {
-        use Operation::*;
+    fn operations_that_came_later() {
         let table = [
-            ("POST /meetings?operation=create-attendees", CreateMeetingWithAttendees),
-            ("PUT /meetings/{m}/attendees/{a}/capabilities", UpdateAttendeeCapabilities),
+            ("POST /meetings?operation=create-attendees", Call::CreateMeetingWithAttendees),
+            ("PUT /meetings/{m}/attendees/{a}/capabilities", Call::UpdateAttendeeCapabilities(m(), a())),
             (
                 "PUT /meetings/{m}/attendees/capabilities?operation=batch-update-except",
-                BatchUpdateAttendeeCapabilitiesExcept,
+                Call::BatchUpdateAttendeeCapabilitiesExcept(m()),
             ),
-            ("POST /meetings/{m}/transcription?operation=start", StartMeetingTranscription),
-            ("POST /meetings/{m}/transcription?operation=stop", StopMeetingTranscription),
-            ("POST /tags?operation=tag-resource", TagResource),
-            ("POST /tags?operation=untag-resource", UntagResource),
-            ("GET /tags?arn=arn%3Aaws", ListTagsForResource),
-            ("POST /meetings/{m}/tags?operation=add", TagMeeting),
-            ("POST /meetings/{m}/tags?operation=delete", UntagMeeting),
-            ("GET /meetings/{m}/tags", ListMeetingTags),
-            ("POST /meetings/{m}/attendees/{a}/tags?operation=add", TagAttendee),
-            ("POST /meetings/{m}/attendees/{a}/tags?operation=delete", UntagAttendee),
-            ("GET /meetings/{m}/attendees/{a}/tags", ListAttendeeTags),
+            ("POST /meetings/{m}/transcription?operation=start", Call::StartMeetingTranscription(m())),
+            ("POST /meetings/{m}/transcription?operation=stop", Call::StopMeetingTranscription(m())),
+            ("POST /tags?operation=tag-resource", Call::TagResource),
+            ("POST /tags?operation=untag-resource", Call::UntagResource),
+            ("GET /tags?arn=arn%3Aaws", Call::ListTagsForResource),
+            ("POST /meetings/{m}/tags?operation=add", Call::TagMeeting(m())),
+            ("POST /meetings/{m}/tags?operation=delete", Call::UntagMeeting(m())),
+            ("GET /meetings/{m}/tags", Call::ListMeetingTags(m())),
+            ("POST /meetings/{m}/attendees/{a}/tags?operation=add", Call::TagAttendee(m(), a())),
+            ("POST /meetings/{m}/attendees/{a}/tags?operation=delete", Call::UntagAttendee(m(), a())),
+            ("GET /meetings/{m}/attendees/{a}/tags", Call::ListAttendeeTags(m(), a())),
         ];
-        for (request, operation) in table {
-            assert_eq!(ask(request).unwrap_err(), RouteError::NotServed(operation), "{request}");
+        for (request, call) in table {
+            assert_eq!(ask(request).unwrap().call, call, "{request}");
+            let bad = request.replace("{m}", "x");
+            if bad != request {
+                assert!(matches!(ask(&bad), Err(RouteError::BadLabel { .. })), "{bad}");
+            }
         }
     }
 
@@ -485,6 +610,10 @@ mod tests {
             "GET /meetings/{m}/transcription",
             "DELETE /meetings/{m}/attendees",
             "PUT /meetings/{m}/attendees/capabilities",
+            "GET /meetings/{m}/attendees/{a}/capabilities",
+            "DELETE /tags",
+            "PUT /meetings/{m}/tags",
+            "DELETE /meetings/{m}/attendees/{a}/tags",
             "GET /meetings/{m}/attendees/{a}/more",
             "GET /console/console/meetings",
             "GET /meetings%2F{m}",
@@ -501,6 +630,10 @@ mod tests {
             "POST /meetings/{m}/attendees?operation=batch",
             "PUT /meetings/{m}/attendees/{a}/capabilities?operation=batch-update-except",
             "POST /tags?operation=add",
+            "POST /meetings/{m}/tags?operation=tag-resource",
+            "GET /meetings/{m}/attendees/{a}/tags?operation=add",
+            "POST /meetings/{m}/transcription?operation=pause",
+            "PUT /meetings/{m}/attendees/capabilities?operation=batch",
         ] {
             let error = ask(request).unwrap_err();
             assert!(matches!(error, RouteError::UnknownOperation { .. }), "{request}: {error:?}");

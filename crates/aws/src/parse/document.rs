@@ -13,15 +13,7 @@ pub struct Document(Map<String, Value>);
 /// Reads the body of a call. No Content-Type is asked for: the first boto3 sends none. An empty body is an empty
 /// object, whose missing members then make the better message; operations without a body ignore what they are sent.
 pub fn document(call: Call, body: &[u8]) -> Result<Document, ParseError> {
-    match call {
-        Call::CreateMeeting | Call::CreateAttendee(_) | Call::BatchCreateAttendee(_) => read(body),
-        Call::GetMeeting(_)
-        | Call::DeleteMeeting(_)
-        | Call::ListMeetings
-        | Call::GetAttendee(..)
-        | Call::DeleteAttendee(..)
-        | Call::ListAttendees(_) => Ok(Document::default()),
-    }
+    if call.reads_body() { read(body) } else { Ok(Document::default()) }
 }
 
 fn read(body: &[u8]) -> Result<Document, ParseError> {
@@ -41,6 +33,10 @@ impl Document {
     /// The document as a structure to read members from.
     pub(super) fn root(&self) -> Node<'_> {
         Node { members: &self.0, path: String::new() }
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        present(&self.0, name).and_then(Value::as_str)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
@@ -77,6 +73,10 @@ impl<'a> Node<'a> {
 
     pub(super) fn whole(&self, name: &str) -> Result<Option<i64>, ParseError> {
         self.typed(name, "an integer", Value::as_i64)
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Result<Option<bool>, ParseError> {
+        self.typed(name, "a boolean", Value::as_bool)
     }
 
     pub(super) fn structure(&self, name: &str) -> Result<Option<Node<'a>>, ParseError> {
@@ -136,7 +136,7 @@ impl<'a> Node<'a> {
 }
 
 /// `ExternalUserId` as AWS's messages write it: `externalUserId`.
-fn camel(name: &str) -> String {
+pub(super) fn camel(name: &str) -> String {
     let mut characters = name.chars();
     let first = characters.next().map(|first| first.to_ascii_lowercase());
     first.into_iter().chain(characters).collect()
