@@ -21,6 +21,12 @@ fn call() -> impl Strategy<Value = Call> {
         Just(Call::CreateMeeting),
         Just(Call::CreateAttendee(meeting)),
         Just(Call::BatchCreateAttendee(meeting)),
+        Just(Call::CreateMeetingWithAttendees),
+        Just(Call::BatchUpdateAttendeeCapabilitiesExcept(meeting)),
+        Just(Call::StartMeetingTranscription(meeting)),
+        Just(Call::TagResource),
+        Just(Call::UntagMeeting(meeting)),
+        Just(Call::ListTagsForResource),
         Just(Call::ListMeetings),
         Just(Call::ListAttendees(meeting)),
     ]
@@ -48,6 +54,14 @@ fn json() -> impl Strategy<Value = String> {
         "Attendees",
         "ExternalUserId",
         "Capabilities",
+        "ExcludedAttendeeIds",
+        "AttendeeId",
+        "TranscriptionConfiguration",
+        "EngineTranscribeSettings",
+        "LanguageCode",
+        "IdentifyLanguage",
+        "ResourceARN",
+        "TagKeys",
         "Other",
     ]);
     let leaf = prop_oneof![

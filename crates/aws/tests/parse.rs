@@ -171,7 +171,7 @@ fn a_missing_token_and_an_empty_body() {
              Member must not be null",
             "{body:?}"
         );
-        assert_eq!(Fault::from(error).cause, Cause::BadRequest);
+        assert_eq!(Fault::from(error).cause, Cause::Constraint);
     }
     assert_eq!(members(new_attendee(Chime, "").unwrap_err()), ["externalUserId"]);
     let empty = parse(Chime, "POST /meetings/{m}/attendees?operation=batch-create", "").unwrap_err();
@@ -332,11 +332,11 @@ fn pages() {
     let token = page::token(page::List::Attendees(meeting()), Cursor(7));
     assert_eq!(list(Chime, ""), Ok((99, None)));
     assert_eq!(list(ChimeSdkMeetings, "next-token="), Ok((100, None)));
-    assert_eq!(list(Chime, "max-results=99&other=1"), Ok((99, None)));
+    assert_eq!(list(Chime, "max-results=100&other=1"), Ok((100, None)));
     assert_eq!(list(ChimeSdkMeetings, "max-results=100"), Ok((100, None)));
     assert_eq!(list(Chime, &format!("next-token={token}&max-results=5")), Ok((5, Some(Cursor(7)))));
     for (namespace, max) in
-        [(Chime, "100"), (ChimeSdkMeetings, "101"), (Chime, "0"), (Chime, "abc"), (Chime, "")]
+        [(Chime, "101"), (ChimeSdkMeetings, "101"), (Chime, "0"), (Chime, "abc"), (Chime, "")]
     {
         assert_eq!(list(namespace, &format!("max-results={max}")), Err("maxResults".into()), "{max}");
     }

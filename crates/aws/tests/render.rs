@@ -2,7 +2,7 @@
 
 use campanile_aws::Response;
 use campanile_aws::page::{self, List};
-use campanile_aws::placement::Placement;
+use campanile_aws::placement::{Placement, Placements};
 use campanile_aws::render::{Context, outcome};
 use campanile_aws::route::Call;
 use campanile_control::{
@@ -35,7 +35,9 @@ fn bare_meeting() -> Meeting {
         notifications: Notifications::default(),
         tenant_ids: Vec::new(),
         network_type: None,
+        primary: None,
         tags: Tags::default(),
+        transcription: None,
         created: "2026-11-22T22:45:27Z".parse().unwrap(),
     }
 }
@@ -51,6 +53,7 @@ fn full_meeting() -> Meeting {
             ..MeetingFeatures::default()
         },
         tenant_ids: vec![TenantId::parse("tenant-1").unwrap()],
+        primary: Some("3f1c9a1e-0000-4000-8000-0123456789ab".parse().unwrap()),
         ..bare_meeting()
     }
 }
@@ -73,6 +76,7 @@ fn render(call: Call, answer: Outcome) -> Response {
 
 fn render_for(namespace: Namespace, call: Call, answer: Outcome) -> Response {
     let placement = Placement::new("http://127.0.0.1:8080", "127.0.0.1:3478").unwrap();
+    let placements = Placements::new(placement, Vec::new());
     let join_token = |meeting: MeetingId, attendee: AttendeeId, generation: u32| {
         format!("token-of-{}-{}-{generation}", &meeting.to_string()[..8], &attendee.to_string()[..8])
     };
@@ -80,7 +84,7 @@ fn render_for(namespace: Namespace, call: Call, answer: Outcome) -> Response {
         call,
         namespace,
         region: "us-east-1",
-        placement: &placement,
+        placements: &placements,
         join_token: &join_token,
         request_id: Uuid::from_u128(1),
     };
@@ -171,7 +175,7 @@ fn a_meeting_found() {
         },
         "MeetingHostId": "host",
         "MeetingId": "2f1c9a1e-0000-4000-8000-0123456789ab",
-        "PrimaryMeetingId": null,
+        "PrimaryMeetingId": "3f1c9a1e-0000-4000-8000-0123456789ab",
         "TenantIds": [
           "tenant-1"
         ]
@@ -293,6 +297,68 @@ fn lists() {
 
     let none = render(Call::ListMeetings, Outcome::MeetingsListed(Page { items: Vec::new(), next: None }));
     assert_eq!(none.body(), br#"{"Meetings":[]}"#);
+}
+
+#[test]
+fn a_meeting_with_attendees() {
+    let Outcome::AttendeesCreated { attendees, errors } = batch() else { panic!() };
+    let meeting = Box::new(bare_meeting());
+    let made = Outcome::MeetingWithAttendeesCreated { meeting, attendees, errors };
+    let response = render(Call::CreateMeetingWithAttendees, made);
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+    assert_eq!(response.status(), 201);
+    let alone: serde_json::Value = serde_json::from_slice(
+        render(Call::CreateMeeting, Outcome::MeetingCreated(Box::new(bare_meeting()))).body(),
+    )
+    .unwrap();
+    let others: serde_json::Value =
+        serde_json::from_slice(render(Call::BatchCreateAttendee(meeting_id()), batch()).body()).unwrap();
+    assert_eq!(body["Meeting"], alone["Meeting"]);
+    assert_eq!((&body["Attendees"], &body["Errors"]), (&others["Attendees"], &others["Errors"]));
+    assert_eq!(body.as_object().unwrap().len(), 3);
+}
+
+#[test]
+fn updates_answer_200() {
+    let updated = Outcome::CapabilitiesUpdated(Box::new(attendee("user")));
+    let response = render(Call::UpdateAttendeeCapabilities(meeting_id(), attendee_id()), updated);
+    assert_eq!(response.status(), 200);
+    let found = Outcome::AttendeeFound(Box::new(attendee("user")));
+    assert_eq!(response.body(), render(Call::GetAttendee(meeting_id(), attendee_id()), found).body());
+    for (call, outcome) in [
+        (Call::BatchUpdateAttendeeCapabilitiesExcept(meeting_id()), Outcome::CapabilitiesUpdatedExcept),
+        (Call::StartMeetingTranscription(meeting_id()), Outcome::TranscriptionStarted),
+        (Call::StopMeetingTranscription(meeting_id()), Outcome::TranscriptionStopped),
+    ] {
+        let response = render(call, outcome);
+        assert_eq!((response.status().as_u16(), response.body().len()), (200, 0), "{call:?}");
+    }
+}
+
+#[test]
+fn a_transcription_that_fails_is_a_422() {
+    let failed = Outcome::TranscriptionFailed(Refusal::NoTranscriptionEngine(meeting_id()));
+    insta::assert_snapshot!(show(&render(Call::StartMeetingTranscription(meeting_id()), failed)), @r#"
+    422 Unprocessable Entity
+    x-amzn-requestid: 00000000-0000-0000-0000-000000000001
+    content-type: application/json
+    x-amzn-errortype: UnprocessableEntityException
+    {
+      "Code": "Unprocessable",
+      "Message": "This server has no transcription engine, so the meeting <2f1c9a1e-0000-4000-8000-0123456789ab> cannot be transcribed",
+      "RequestId": "00000000-0000-0000-0000-000000000001"
+    }
+    "#);
+}
+
+#[test]
+fn tags() {
+    let tags = Tags::from_stored(vec![("k".into(), "v".into()), ("l".into(), String::new())]);
+    let response = render(Call::ListTagsForResource, Outcome::TagsListed(tags));
+    let text = std::str::from_utf8(response.body()).unwrap();
+    assert_eq!(text, r#"{"Tags":[{"Key":"k","Value":"v"},{"Key":"l","Value":""}]}"#);
+    let changed = render(Call::TagResource, Outcome::TagsChanged);
+    assert_eq!((changed.status().as_u16(), changed.body().len()), (204, 0));
 }
 
 #[test]

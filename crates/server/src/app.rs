@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use campanile_aws::placement::Placement;
+use campanile_aws::placement::Placements;
 use campanile_signaling::token::JoinTokenKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::Config;
+use crate::config::{Config, Secret};
+use crate::edge::faults::Faults;
 use crate::edge::origin::OriginRules;
 use crate::edge::signal::Unseated;
 use crate::live::Live;
@@ -21,8 +22,12 @@ pub struct App {
     pub store: Store,
     /// Mints and checks join tokens.
     pub tokens: JoinTokenKey,
-    /// The URLs of a meeting.
-    pub placement: Placement,
+    /// The URLs of a meeting, by its media region.
+    pub placements: Placements,
+    /// Faults on request; `None` outside `dev`.
+    pub faults: Option<Faults>,
+    /// What an operator shows to `/admin/v1`.
+    pub operator_key: Secret,
     pub live: Live,
     /// Sockets without a seat, counted.
     pub unseated: Arc<Unseated>,

@@ -5,6 +5,7 @@
 //! [`check`] turns the merged text into a [`Config`], in which everything has been parsed.
 
 mod check;
+mod law;
 mod settings;
 mod sources;
 
@@ -12,12 +13,19 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use campanile_control::lifecycle::EndRules;
+use campanile_control::{MediaRegion, Namespace, Rules};
+
+use crate::edge::faults::Spec;
+
 pub use sources::{Overrides, load};
 
 /// The access key that `campanile dev` accepts, and no `campanile serve` ever does.
 pub const DEV_ACCESS_KEY_ID: &str = "campanile-dev";
 /// Its secret. Published in the documentation, hence loopback only.
 pub const DEV_SECRET_ACCESS_KEY: &str = "campanile-dev-secret";
+/// What the operator's verbs show to `campanile dev`. Published as well.
+pub const DEV_OPERATOR_KEY: &str = "campanile-dev-operator";
 /// The account of the development keys, and of every key until accounts are managed.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
 /// The control Region in ARNs and in what is printed.
@@ -42,12 +50,16 @@ pub enum Mode {
 pub struct Config {
     pub mode: Mode,
     pub http: HttpConfig,
+    pub api: ApiConfig,
     pub media: MediaConfig,
+    pub regions: Vec<RegionConfig>,
     pub store: StoreConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
     pub security: SecurityConfig,
     pub log: LogConfig,
+    /// `dev --fault`: what shall go wrong.
+    pub faults: Vec<Spec>,
 }
 
 /// `[http]`: the one TCP listener for the API, signaling and the console.
@@ -60,6 +72,27 @@ pub struct HttpConfig {
     pub public_host: Option<String>,
     /// Open connections, upgraded ones included. One more is answered 503 and closed.
     pub max_connections: usize,
+}
+
+/// `[api]`: how the AWS API behaves where AWS leaves a choice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiConfig {
+    /// A path under which the API is found as well as at the root; empty, or like `/pre`.
+    pub prefix: String,
+    /// The namespace of every caller; `None`: each shows its own.
+    pub namespace: Option<Namespace>,
+    /// Broken constraints are answered `ValidationException` instead of `BadRequestException`.
+    pub validation_exception: bool,
+}
+
+/// A media region that is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegionConfig {
+    pub name: MediaRegion,
+    /// Its own `http.public_url`.
+    pub public_url: Option<String>,
+    /// Its own host and port of media.
+    pub public_address: Option<(String, Option<u16>)>,
 }
 
 /// `[media]`: the UDP side.
@@ -108,6 +141,13 @@ impl MediaConfig {
             Some(host) if host.parse::<IpAddr>().is_err() => format!("{host}:{}", candidate.port()),
             _ => candidate.to_string(),
         }
+    }
+
+    /// The same for a region with an address of its own.
+    pub fn audio_host_of(&self, own: &(String, Option<u16>), bound: SocketAddr) -> String {
+        let (host, port) = own;
+        let port = port.unwrap_or(self.candidate(bound).port());
+        format!("{}:{port}", bracketed(host))
     }
 }
 
@@ -169,16 +209,27 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// `[limits]`: quotas.
-#[derive(Debug, Clone, Copy, Default)]
+/// `[limits]`: how much there may be, and for how long; with the other settings that the law goes by.
+#[derive(Debug, Clone)]
 pub struct LimitsConfig {
-    pub control: campanile_control::Limits,
+    pub rules: Rules,
+    pub ends: EndRules,
 }
 
 /// `[security]`
 #[derive(Debug, Clone)]
 pub struct SecurityConfig {
     pub master_key_file: PathBuf,
+    /// Lets an operator use `/admin/v1`.
+    pub operator_key: OperatorKey,
+}
+
+/// Where the operator's key is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorKey {
+    Given(Secret),
+    /// A file that is made at the first start.
+    File(PathBuf),
 }
 
 /// `[log]`
@@ -200,6 +251,12 @@ pub enum LogFormat {
 pub const DATABASE_FILE: &str = "campanile.db";
 /// The name of the key inside a data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
+
+/// The name of the operator's key inside a data directory.
+pub const OPERATOR_KEY_FILE: &str = "operator.key";
+
+/// Where packages keep state (Filesystem Hierarchy Standard).
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/campanile";
 
 /// `--data-dir` spelled as a store URL.
 pub fn sqlite_url(data_dir: &Path) -> String {

@@ -30,6 +30,8 @@ pub enum KeyError {
     Damaged(PathBuf),
     #[error("{path} can be read by everybody (mode {mode:03o}): run `chmod 600 {path}`")]
     Exposed { path: PathBuf, mode: u32 },
+    #[error("{0} is empty: write a key into it, or delete it and a new one is made")]
+    Empty(PathBuf),
     #[error("the system has no random bytes to give: {0}")]
     NoRandomness(getrandom::Error),
 }
@@ -51,7 +53,9 @@ impl MasterKey {
         match File::open(path) {
             Ok(file) => MasterKey::read(path, file, strict),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make(path)?;
+                let mut bytes = [0; KEY_BYTES];
+                getrandom::fill(&mut bytes).map_err(KeyError::NoRandomness)?;
+                make(path, &bytes)?;
                 MasterKey::read(path, File::open(path).map_err(io)?, strict)
             }
             Err(error) => Err(io(error)),
@@ -87,14 +91,12 @@ impl MasterKey {
 
 /// Writes a fresh key beside its place and links it there: a crash leaves no half key, and of two
 /// processes that start at once one wins and both read the same key.
-fn make(path: &Path) -> Result<(), KeyError> {
+fn make(path: &Path, bytes: &[u8]) -> Result<(), KeyError> {
     let io = |source| KeyError::Io { path: path.to_owned(), source };
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(KeyError::NoRandomness)?;
     let draft = path.with_extension(format!("{}.new", random_text(5)));
     let write = || -> io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-        file.write_all(&bytes)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         match std::fs::hard_link(&draft, path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -108,6 +110,17 @@ fn make(path: &Path) -> Result<(), KeyError> {
     let written = write();
     let removed = std::fs::remove_file(&draft);
     written.and(removed).map_err(io)
+}
+
+/// Reads the secret text of a file, or makes it with 120 random bits at the first start, readable for its owner only.
+pub fn load_or_make_text(path: &Path) -> Result<String, KeyError> {
+    const BYTES: usize = 15;
+    let io = |source| KeyError::Io { path: path.to_owned(), source };
+    if !path.exists() {
+        make(path, random_text(BYTES).as_bytes())?;
+    }
+    let text = std::fs::read_to_string(path).map_err(io)?.trim().to_owned();
+    if text.is_empty() { Err(KeyError::Empty(path.to_owned())) } else { Ok(text) }
 }
 
 /// Random lower-case base32 text of `bytes` random bytes.

@@ -19,6 +19,7 @@ use crate::config::MediaConfig;
 use crate::edge::media::{BoundWorker, Outlet, WorkerCommands, WorkerThread};
 use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::observe::{media as observe, panicked};
+use crate::presence::Presences;
 
 /// Inputs that may wait for a live meeting. Sockets wait for a place.
 const MEETING_QUEUE: usize = 4_096;
@@ -140,6 +141,7 @@ struct Threads {
 #[derive(Debug)]
 struct Shared {
     meetings: Mutex<HashMap<MeetingId, Doors>>,
+    presences: Presences,
     next_session: AtomicU64,
     draining: AtomicBool,
 }
@@ -165,6 +167,7 @@ impl Live {
     pub fn start(config: &MediaConfig) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
+            presences: Presences::default(),
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
         });
@@ -245,6 +248,12 @@ impl Live {
     /// The meeting has ended: its clients are told so.
     pub async fn end(&self, meeting: MeetingId) {
         self.tell(meeting, Input::End).await;
+        self.shared.presences.forget(meeting);
+    }
+
+    /// Who has been connected to which meeting, and since when.
+    pub fn presences(&self) -> &Presences {
+        &self.shared.presences
     }
 
     /// The attendee was deleted: its clients are told so.
@@ -392,6 +401,7 @@ impl MeetingTask {
                 Output::Fact(fact) => {
                     tracing::debug!(meeting = %self.id, ?fact, "live meeting");
                     observe::fact(&fact);
+                    self.shared.presences.note(self.id, &fact, Instant::now());
                 }
             }
         }
@@ -481,6 +491,7 @@ impl Drop for MeetingTask {
         panicked();
         tracing::error!(meeting = %self.id, "a live meeting ended in a panic: its clients are told to reconnect");
         self.shared.meetings().remove(&self.id);
+        self.shared.presences.nobody(self.id, Instant::now());
         for session in self.sockets.keys() {
             self.end_media(*session);
         }

@@ -13,9 +13,11 @@ mod config;
 mod edge;
 mod housekeeping;
 mod keys;
+mod lifecycle;
 mod live;
 mod mixing;
 mod observe;
+mod presence;
 mod shutdown;
 mod store;
 

@@ -34,6 +34,8 @@ const CONNECTIONS: &str = "campanile_http_connections";
 const CONNECTIONS_REFUSED: &str = "campanile_http_connections_refused_total";
 const FOREIGN_REQUESTS: &str = "campanile_http_foreign_requests_total";
 const PANICS: &str = "campanile_http_panics_total";
+const INJECTED_FAULTS: &str = "campanile_injected_faults_total";
+const MEETINGS_ENDED: &str = "campanile_meetings_ended_total";
 const UNSERVED: &str = "campanile_unserved_requests_total";
 const STORE_COMMANDS: &str = "campanile_store_commands_total";
 const STORE_COMMITS: &str = "campanile_store_commits_total";
@@ -110,6 +112,11 @@ fn describe() {
     describe_counter!(FOREIGN_REQUESTS, "Requests refused because of their Host or Origin header, by header");
     describe_counter!(PANICS, "Requests that ended in a panic and were answered 500");
     describe_counter!(UNSERVED, "Requests for services that are not built yet, by service");
+    describe_counter!(
+        INJECTED_FAULTS,
+        "Calls that `campanile dev` spoilt because a test wanted it, by operation"
+    );
+    describe_counter!(MEETINGS_ENDED, "Meetings that the service ended by itself, by reason");
     describe_counter!(STORE_COMMANDS, "Commands decided by the store, refused ones included");
     describe_counter!(
         STORE_COMMITS,
@@ -148,6 +155,16 @@ pub fn store_commit(took: Duration) {
 pub fn api_call(operation: &'static str, status: u16, took: Duration) {
     counter!(API_CALLS, "operation" => operation, "status" => status.to_string()).increment(1);
     histogram!(API_SECONDS, "operation" => operation).record(took.as_secs_f64());
+}
+
+/// A call met a fault that was asked for.
+pub fn injected_fault(operation: &'static str) {
+    counter!(INJECTED_FAULTS, "operation" => operation).increment(1);
+}
+
+/// A meeting has ended because a rule says so.
+pub fn meeting_ended(reason: &'static str) {
+    counter!(MEETINGS_ENDED, "reason" => reason).increment(1);
 }
 
 /// A client delivered events.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod operator;
 mod print;
 mod ready;
 mod run;
@@ -28,6 +29,12 @@ enum Command {
     /// Run with your own settings: a TOML file, the environment, flags
     #[command(after_help = SERVE_NOTES, next_line_help = true, args_override_self = true)]
     Serve(Serve),
+    /// List, show and end the meetings of a running service
+    #[command(subcommand, after_help = operator::NOTES)]
+    Meetings(operator::Meetings),
+    /// List and remove the attendees of a meeting of a running service
+    #[command(subcommand, after_help = operator::NOTES)]
+    Attendees(operator::Attendees),
 }
 
 // clap does not wrap lines without another dependency, so the lines are broken here.
@@ -73,6 +80,10 @@ struct Dev {
     /// The host name or address that others reach this machine by [default: that of --bind]
     #[arg(long, value_name = "HOST", requires = "bind")]
     advertise: Option<String>,
+    /// Let calls of the API go wrong, for the tests of applications: CreateMeeting:1:ThrottlingException,
+    /// *:2-3:delay=1500ms, CreateAttendee:1:lost. May be given again; see docs/reference/faults.md
+    #[arg(long = "fault", value_name = "OPERATION:CALLS:EFFECT")]
+    faults: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -114,6 +125,7 @@ impl Dev {
             region: self.region,
             bind: self.bind,
             advertise: self.advertise,
+            faults: self.faults,
             ..Overrides::default()
         };
         Settled { mode: Mode::Dev, file: None, overrides, ready_file: self.ready_file }
@@ -151,6 +163,8 @@ pub fn main() -> ExitCode {
     let settled = match Cli::parse().command {
         Command::Dev(dev) => dev.settle(),
         Command::Serve(serve) => serve.settle(),
+        Command::Meetings(verb) => return operator::meetings(&verb),
+        Command::Attendees(verb) => return operator::attendees(&verb),
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -195,5 +209,7 @@ mod tests {
         insta::assert_snapshot!("help", help(None));
         insta::assert_snapshot!("help_dev", help(Some("dev")));
         insta::assert_snapshot!("help_serve", help(Some("serve")));
+        insta::assert_snapshot!("help_meetings", help(Some("meetings")));
+        insta::assert_snapshot!("help_attendees", help(Some("attendees")));
     }
 }

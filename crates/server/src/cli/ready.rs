@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::config::{Config, Mode};
+use crate::config::{Config, Mode, OperatorKey};
 use crate::keys::random_text;
 
 /// Distinguishes drafts of processes that write the same file.
@@ -23,6 +23,9 @@ pub(super) struct Ready {
     /// Not in `serve`: there the operator has it, and another copy would be one too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret_access_key: Option<String>,
+    /// As with the secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operator_key: Option<String>,
     console_url: String,
     pid: u32,
 }
@@ -37,6 +40,10 @@ impl Ready {
             secret_access_key: key
                 .filter(|_| config.mode == Mode::Dev)
                 .map(|key| key.secret.reveal().to_owned()),
+            operator_key: match &config.security.operator_key {
+                OperatorKey::Given(key) if config.mode == Mode::Dev => Some(key.reveal().to_owned()),
+                OperatorKey::Given(_) | OperatorKey::File(_) => None,
+            },
             console_url: format!("{endpoint}/ui/"),
             pid: std::process::id(),
         }
@@ -64,7 +71,7 @@ mod tests {
     use crate::config::{Overrides, load};
 
     #[test]
-    fn it_has_its_six_members_and_leaves_no_draft() {
+    fn it_has_its_seven_members_and_leaves_no_draft() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ready.json");
         std::fs::write(&path, "of an earlier run").unwrap();
@@ -76,6 +83,7 @@ mod tests {
             "region": "us-east-1",
             "access_key_id": "campanile-dev",
             "secret_access_key": "campanile-dev-secret",
+            "operator_key": "campanile-dev-operator",
             "console_url": "http://127.0.0.1:8080/ui/",
             "pid": std::process::id(),
         });

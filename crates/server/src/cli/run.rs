@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
-use campanile_aws::placement::Placement;
+use campanile_aws::placement::{Placement, Placements};
 use campanile_signaling::token::JoinTokenKey;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -17,11 +17,13 @@ use tokio::net::TcpListener;
 use super::print::{self, Reached};
 use super::ready::Ready;
 use crate::app::App;
-use crate::config::{Config, Mode, StoreConfig};
+use crate::config::{Config, Mode, OperatorKey, Secret, StoreConfig};
+use crate::edge::faults::Faults;
 use crate::edge::origin::OriginRules;
 use crate::edge::{http, listener};
 use crate::housekeeping;
-use crate::keys::MasterKey;
+use crate::keys::{self, MasterKey};
+use crate::lifecycle;
 use crate::live::Live;
 use crate::observe;
 use crate::shutdown::{DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown, Signals};
@@ -55,6 +57,7 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         tokio::spawn(fold_metrics(app.metrics.clone()));
         let housekept = Arc::clone(&app);
         tokio::spawn(async move { housekeeping::run(&housekept.store).await });
+        tokio::spawn(lifecycle::run(Arc::clone(&app)));
         signals.requested().await;
         let temporary = data.temporary();
         signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
@@ -77,10 +80,15 @@ async fn start(
     let live = Live::start(&config.media)
         .map_err(|error| cannot_listen("UDP", config.media.listen, "--media", &error))?;
     let endpoint = config.http.endpoint(http_address);
-    let placement = Placement::new(&endpoint, &config.media.audio_host(live.media_address()))?;
+    let placements = placements(&config, &endpoint, live.media_address())?;
+    let operator_key = match &config.security.operator_key {
+        OperatorKey::Given(key) => key.clone(),
+        OperatorKey::File(path) => Secret::new(keys::load_or_make_text(path)?),
+    };
     // What the store says names the database and its causes already: taken as one text, nothing is said twice.
-    let store =
-        Store::open(&config.store.url, config.limits.control).await.map_err(|error| anyhow!("{error}"))?;
+    let store = Store::open(&config.store.url, config.limits.rules.clone())
+        .await
+        .map_err(|error| anyhow!("{error}"))?;
     let app = App {
         origins: OriginRules::new(&config, http_address),
         tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
@@ -88,13 +96,31 @@ async fn start(
         unseated: Arc::default(),
         http_address,
         endpoint,
-        placement,
+        placements,
+        faults: (config.mode == Mode::Dev).then(|| Faults::new(&config.faults)),
+        operator_key,
         store,
         live,
         metrics,
         config,
     };
     Ok((Arc::new(app), listener))
+}
+
+/// The addresses of every region: the common ones, where the operator gave it none of its own.
+fn placements(config: &Config, endpoint: &str, media: SocketAddr) -> anyhow::Result<Placements> {
+    let audio_host = config.media.audio_host(media);
+    let own =
+        config.regions.iter().filter(|region| region.public_url.is_some() || region.public_address.is_some());
+    let own = own.map(|region| {
+        let url = region.public_url.as_deref().unwrap_or(endpoint);
+        let address = region.public_address.as_ref();
+        let address =
+            address.map_or_else(|| audio_host.clone(), |own| config.media.audio_host_of(own, media));
+        Ok((region.name.clone(), Placement::new(url, &address)?))
+    });
+    let own = own.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(Placements::new(Placement::new(endpoint, &audio_host)?, own))
 }
 
 /// A port that cannot be had, with the advice that belongs to the cause.
@@ -240,8 +266,8 @@ mod tests {
             .unwrap();
         let url = format!("sqlite:{}", path.display());
         let flags = crate::config::Overrides { data_dir: Some(dir.path().to_owned()), ..Default::default() };
-        let limits = crate::config::load(Mode::Dev, None, [], flags).unwrap().limits.control;
-        let said = Store::open(&url, limits).await.unwrap_err().to_string();
+        let rules = crate::config::load(Mode::Dev, None, [], flags).unwrap().limits.rules;
+        let said = Store::open(&url, rules).await.unwrap_err().to_string();
         assert_eq!(said.matches("campanile.db").count(), 1, "{said}");
         assert!(said.contains("restore a backup"), "{said}");
     }

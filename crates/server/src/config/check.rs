@@ -3,28 +3,27 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use super::settings::{Auth, Http, Limits, Log, Media, Security, Settings, Store};
+use super::settings::{Auth, Http, Log, Media, Security, Settings, Store};
 use super::sources::{Origins, Overrides};
 use super::{
-    AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_REGION, DEV_ACCESS_KEY_ID,
-    DEV_SECRET_ACCESS_KEY, HttpConfig, LimitsConfig, LogConfig, LogFormat, MASTER_KEY_FILE, MediaConfig,
-    Mode, Secret, SecurityConfig, StoreConfig, sqlite_url,
+    AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_DATA_DIR, DEFAULT_REGION,
+    DEV_ACCESS_KEY_ID, DEV_OPERATOR_KEY, DEV_SECRET_ACCESS_KEY, HttpConfig, LogConfig, LogFormat,
+    MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, Secret, SecurityConfig, StoreConfig,
+    law, sqlite_url,
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
 /// The port AWS uses for media and TURN.
 const DEFAULT_MEDIA_LISTEN: &str = "127.0.0.1:3478";
-/// Where packages keep state (Filesystem Hierarchy Standard).
-const DEFAULT_DATA_DIR: &str = "/var/lib/campanile";
 const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 /// 120 random bits, as base32.
 const RANDOM_SECRET_BYTES: usize = 15;
 /// Tells one temporary directory or printed key id from another.
 const RANDOM_ID_BYTES: usize = 5;
 
-type Checked<T> = Result<T, ConfigError>;
+pub(super) type Checked<T> = Result<T, ConfigError>;
 
-fn refuse<T>(text: String) -> Checked<T> {
+pub(super) fn refuse<T>(text: String) -> Checked<T> {
     Err(ConfigError(text))
 }
 
@@ -35,11 +34,15 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
     let media = media(mode, &settings.media, origins, &reach)?;
     let store = store(mode, &settings.store, origins)?;
     let auth = auth(mode, &settings.auth, origins, &http, &reach)?;
+    let regions = law::regions(mode, &settings.media, origins)?;
     Ok(Config {
         mode,
-        security: security(&settings.security, &store),
-        limits: limits(&settings.limits, mode, origins)?,
+        security: security(mode, &settings.security, origins, &store, &reach)?,
+        limits: law::limits(mode, &settings, origins, &regions)?,
         log: log(&settings.log, origins)?,
+        api: law::api(&settings.api, origins)?,
+        faults: law::faults(&flags.faults)?,
+        regions,
         http,
         media,
         store,
@@ -150,7 +153,7 @@ fn bound(mode: Mode, name: &str, listen: SocketAddr, reach: &Reach) -> Checked<S
 }
 
 /// `scheme://host[:port]`, since every URL that is handed out begins with it.
-fn public_url(name: &str, text: &str) -> Checked<String> {
+pub(super) fn public_url(name: &str, text: &str) -> Checked<String> {
     let wrong = || {
         ConfigError(format!("{name}: `{text}` must look like https://meet.example.org or http://host:8080"))
     };
@@ -165,7 +168,7 @@ fn public_url(name: &str, text: &str) -> Checked<String> {
 }
 
 /// `HOST`, `HOST:PORT`, `1.2.3.4:3478`, `2001:db8::1` or `[2001:db8::1]:3478`.
-fn host_and_port(name: &str, text: &str) -> Checked<(String, Option<u16>)> {
+pub(super) fn host_and_port(name: &str, text: &str) -> Checked<(String, Option<u16>)> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok((address.ip().to_string(), Some(address.port())));
     }
@@ -324,30 +327,35 @@ fn read_secret(name: &str, path: &str) -> Checked<String> {
     }
 }
 
-fn security(written: &Security, store: &StoreConfig) -> SecurityConfig {
+fn security(
+    mode: Mode,
+    written: &Security,
+    origins: &Origins,
+    store: &StoreConfig,
+    reach: &Reach,
+) -> Checked<SecurityConfig> {
     let default = || store.data_dir.join(MASTER_KEY_FILE);
-    SecurityConfig { master_key_file: written.master_key_file.as_ref().map_or_else(default, PathBuf::from) }
-}
-
-/// The largest number of attendees that a meeting can have (the model's bound of `MeetingFeatures.Attendee.MaxCount`).
-const MOST_ATTENDEES: u64 = 250;
-
-fn limits(written: &Limits, mode: Mode, origins: &Origins) -> Checked<LimitsConfig> {
-    let bounded = |key: &str, given: Option<u64>, default: u32, most: u64| match given {
-        None => Ok(default),
-        Some(count) if (1..=most).contains(&count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
-        Some(count) => refuse(format!("{}: {count} must be from 1 to {most}", origins.name("limits", key))),
+    let master_key_file = written.master_key_file.as_ref().map_or_else(default, PathBuf::from);
+    let key = match (&written.operator_key, &written.operator_key_file) {
+        (Some(_), Some(_)) => {
+            return refuse("give security.operator_key or security.operator_key_file, not both".to_owned());
+        }
+        (Some(key), None) => key.clone(),
+        (None, Some(path)) => read_secret(&origins.name("security", "operator_key_file"), path)?,
+        (None, None) if mode == Mode::Serve => {
+            let operator_key = OperatorKey::File(store.data_dir.join(OPERATOR_KEY_FILE));
+            return Ok(SecurityConfig { master_key_file, operator_key });
+        }
+        // The known key stays on loopback.
+        (None, None) if reach.leaves_loopback() => random(RANDOM_SECRET_BYTES),
+        (None, None) => DEV_OPERATOR_KEY.to_owned(),
     };
-    let mut default = campanile_control::Limits::default();
-    if mode == Mode::Dev {
-        // Tests make meetings by the hundred and forget them.
-        default.meetings = u32::MAX;
+    let known = key == DEV_OPERATOR_KEY && (mode == Mode::Serve || reach.leaves_loopback());
+    if known || key.trim().is_empty() {
+        let why = if known { "the key of `campanile dev` is public" } else { "it is empty" };
+        return refuse(format!("{}: {why}: set a key of your own", origins.name("security", "operator_key")));
     }
-    let control = campanile_control::Limits {
-        meetings: bounded("meetings", written.meetings, default.meetings, u32::MAX.into())?,
-        attendees: bounded("attendees", written.attendees, default.attendees, MOST_ATTENDEES)?,
-    };
-    Ok(LimitsConfig { control })
+    Ok(SecurityConfig { master_key_file, operator_key: OperatorKey::Given(Secret::new(key)) })
 }
 
 fn log(written: &Log, origins: &Origins) -> Checked<LogConfig> {

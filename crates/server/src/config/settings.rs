@@ -2,13 +2,17 @@
 //!
 //! A key exists here only when it does something. `config/example.toml` names every one (a test compares).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, Serialize};
+use toml::Value;
 
 /// All tables. Serialised only by the test that holds `config/example.toml` complete.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Settings {
     pub(super) http: Http,
+    pub(super) api: Api,
     pub(super) media: Media,
     pub(super) store: Store,
     pub(super) auth: Auth,
@@ -28,9 +32,66 @@ pub(super) struct Http {
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Api {
+    pub(super) prefix: Option<String>,
+    pub(super) namespace: Option<String>,
+    pub(super) constraint_error: Option<String>,
+    pub(super) token_reuse: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Media {
     pub(super) listen: Option<String>,
     pub(super) public_address: Option<String>,
+    pub(super) node_group: Option<String>,
+    pub(super) regions: Option<Regions>,
+}
+
+/// The media regions: by their names alone, or each with what is its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Regions {
+    /// `"us-east-1, us-west-2"`, or a list of the two.
+    Names(Vec<String>),
+    /// `[media.regions.us-east-1]`
+    Tables(BTreeMap<String, Region>),
+}
+
+/// What a region may have of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Region {
+    pub(super) public_url: Option<String>,
+    pub(super) public_address: Option<String>,
+    pub(super) node_group: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Regions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let name = |value: &Value| {
+            value
+                .as_str()
+                .map(str::to_owned)
+                .ok_or_else(|| D::Error::custom(format!("`{value}` is no region's name")))
+        };
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => {
+                let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+                Ok(Regions::Names(names.map(str::to_owned).collect()))
+            }
+            Value::Array(names) => names.iter().map(name).collect::<Result<_, _>>().map(Regions::Names),
+            Value::Table(tables) => {
+                let region = |(name, value): (String, Value)| match value.try_into::<Region>() {
+                    Ok(region) => Ok((name, region)),
+                    Err(error) => Err(D::Error::custom(format!("region {name}: {}", error.message()))),
+                };
+                tables.into_iter().map(region).collect::<Result<_, _>>().map(Regions::Tables)
+            }
+            other => Err(D::Error::custom(format!("`{other}` is no list of regions"))),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -57,12 +118,20 @@ pub(super) struct Limits {
     pub(super) meetings: Option<u64>,
     #[serde(deserialize_with = "number")]
     pub(super) attendees: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) replicas: Option<u64>,
+    pub(super) end_rules: Option<String>,
+    pub(super) idle: Option<String>,
+    pub(super) alone: Option<String>,
+    pub(super) age: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Security {
     pub(super) master_key_file: Option<String>,
+    pub(super) operator_key: Option<String>,
+    pub(super) operator_key_file: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

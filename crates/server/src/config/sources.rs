@@ -30,6 +30,8 @@ pub struct Overrides {
     pub bind: Option<IpAddr>,
     /// `dev --advertise`: the host that others reach us by.
     pub advertise: Option<String>,
+    /// `dev --fault`, each time it was given.
+    pub faults: Vec<String>,
 }
 
 /// Merges every source and checks the result.

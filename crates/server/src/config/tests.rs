@@ -60,7 +60,7 @@ fn the_example_parses_and_has_every_key() {
 fn the_example_shows_the_true_defaults() {
     let dir = tempfile::tempdir().unwrap();
     // What has no default stands there as a sample.
-    let samples = ["public_url", "public_address", "access_key_id", "secret_access_key"];
+    let samples = ["public_url", "public_address", "access_key_id", "secret_access_key", "operator_key"];
     let lines = uncommented();
     let lines: Vec<_> =
         lines.lines().filter(|line| !samples.iter().any(|key| line.starts_with(key))).collect();
@@ -171,11 +171,11 @@ fn dev_needs_nothing() {
 
 #[test]
 fn dev_sets_no_limit_to_the_number_of_meetings() {
-    assert_eq!(dev(Overrides::default()).unwrap().limits.control.meetings, u32::MAX);
-    assert_eq!(serve(&[]).unwrap().limits.control.meetings, 250);
+    assert_eq!(dev(Overrides::default()).unwrap().limits.rules.limits.meetings, u32::MAX);
+    assert_eq!(serve(&[]).unwrap().limits.rules.limits.meetings, 250);
     let variable = environment(&[("CAMPANILE_LIMITS__MEETINGS", "3")]);
     let told = load(Mode::Dev, None, variable, Overrides::default()).unwrap();
-    assert_eq!(told.limits.control.meetings, 3);
+    assert_eq!(told.limits.rules.limits.meetings, 3);
 }
 
 #[test]
@@ -298,4 +298,133 @@ fn every_address_needs_a_public_one() {
 #[test]
 fn secrets_do_not_show() {
     assert!(!format!("{:?}", serve(&[]).unwrap()).contains("hush"));
+}
+
+#[test]
+fn meetings_end_by_the_rules_that_are_set() {
+    use jiff::SignedDuration;
+    let ends = |pairs: &[(&str, &str)]| serve(pairs).unwrap().limits.ends;
+    assert_eq!(ends(&[]), EndRules::TODAY);
+    assert_eq!(ends(&[("CAMPANILE_LIMITS__END_RULES", "2019")]), EndRules::OF_2019);
+    let own = ends(&[
+        ("CAMPANILE_LIMITS__IDLE", "2s"),
+        ("CAMPANILE_LIMITS__ALONE", "1h30m"),
+        ("CAMPANILE_LIMITS__AGE", "never"),
+    ]);
+    assert_eq!(own.idle, Some(SignedDuration::from_secs(2)));
+    assert_eq!(own.alone, Some(SignedDuration::from_mins(90)));
+    assert_eq!(own.age, None);
+    let mixed = ends(&[("CAMPANILE_LIMITS__END_RULES", "2019"), ("CAMPANILE_LIMITS__ALONE", "never")]);
+    assert_eq!((mixed.alone, mixed.unwatched), (None, EndRules::OF_2019.unwatched));
+    for text in ["0s", "-5m", "soon", "5"] {
+        let said = refusal(serve(&[("CAMPANILE_LIMITS__IDLE", text)]));
+        assert!(said.starts_with(&format!("CAMPANILE_LIMITS__IDLE: `{text}` must be a duration")), "{said}");
+    }
+    assert!(refusal(serve(&[("CAMPANILE_LIMITS__END_RULES", "2020")])).contains("\"today\" or \"2019\""));
+    assert!(refusal(serve(&[("CAMPANILE_LIMITS__REPLICAS", "41")])).contains("from 0 to 40"));
+    assert_eq!(serve(&[("CAMPANILE_LIMITS__REPLICAS", "0")]).unwrap().limits.rules.limits.replicas, 0);
+}
+
+fn region_names(config: &Config) -> Vec<&str> {
+    config.regions.iter().map(|region| region.name.as_str()).collect()
+}
+
+#[test]
+fn regions_are_names_or_tables() {
+    assert_eq!(region_names(&dev(Overrides::default()).unwrap()), ["us-east-1", "us-west-2"]);
+    assert_eq!(region_names(&serve(&[]).unwrap()), ["us-east-1"]);
+    let named = serve(&[("CAMPANILE_MEDIA__REGIONS", "eu-west-1, us-east-1")]).unwrap();
+    assert_eq!(region_names(&named), ["eu-west-1", "us-east-1"]);
+    assert_eq!(named.limits.rules.regions.len(), 2);
+
+    let dir = tempfile::tempdir().unwrap();
+    let from = |text: &str| {
+        let path = file(&dir, text);
+        let keys = [("CAMPANILE_AUTH__ACCESS_KEY_ID", "AKID"), ("CAMPANILE_AUTH__SECRET_ACCESS_KEY", "hush")];
+        load(Mode::Serve, Some(&path), environment(&keys), Overrides::default())
+    };
+    let listed = from("[media]\nregions = [\"a-1\", \"b-2\"]").unwrap();
+    assert_eq!(region_names(&listed), ["a-1", "b-2"]);
+    let tables = from(
+        "[media.regions.eu-central-1]\npublic_url = \"https://fra.example.org\"\npublic_address = \"fra.example.org:99\"\n\
+         [media.regions.eu-west-1]",
+    )
+    .unwrap();
+    assert_eq!(region_names(&tables), ["eu-central-1", "eu-west-1"]);
+    assert_eq!(tables.regions[0].public_url.as_deref(), Some("https://fra.example.org"));
+    assert_eq!(tables.regions[0].public_address, Some(("fra.example.org".into(), Some(99))));
+    assert_eq!(tables.regions[1].public_url, None);
+
+    for (text, part) in [
+        ("[media]\nregions = []", "is empty"),
+        ("[media]\nregions = \"a-1,a-1\"", "names `a-1` twice"),
+        ("[media]\nregions = \"x\"", "`x` is no name of a region"),
+        ("[media]\nregions = 5", "`5` is no list of regions"),
+        ("[media]\nregions = [5]", "`5` is no region's name"),
+        ("[media.regions.eu-west-1]\nhost = \"x\"", "region eu-west-1: unknown field `host`"),
+        ("[media.regions.eu-west-1]\npublic_url = \"x\"", "eu-west-1.public_url: `x` must look like"),
+        ("[media.regions.eu-west-1]\nnode_group = \"paris\"", "node group `paris`"),
+    ] {
+        let said = refusal(from(text));
+        assert!(said.contains(part), "{text}: {said}");
+    }
+    assert!(
+        from("[media]\nnode_group = \"paris\"\n[media.regions.eu-west-1]\nnode_group = \"paris\"").is_ok()
+    );
+}
+
+#[test]
+fn the_api_leaves_some_choices() {
+    let api = |pairs: &[(&str, &str)]| serve(pairs).unwrap().api;
+    let plain = ApiConfig { prefix: String::new(), namespace: None, validation_exception: false };
+    assert_eq!(api(&[]), plain);
+    assert_eq!(api(&[("CAMPANILE_API__NAMESPACE", "auto")]), plain);
+    let told = api(&[
+        ("CAMPANILE_API__NAMESPACE", "chime"),
+        ("CAMPANILE_API__PREFIX", "/pre/fix/"),
+        ("CAMPANILE_API__CONSTRAINT_ERROR", "ValidationException"),
+    ]);
+    let expected = ApiConfig {
+        prefix: "/pre/fix".into(),
+        namespace: Some(Namespace::Chime),
+        validation_exception: true,
+    };
+    assert_eq!(told, expected);
+    let rules = serve(&[("CAMPANILE_API__TOKEN_REUSE", "conflict")]).unwrap().limits.rules;
+    assert_eq!(rules.token_reuse, campanile_control::TokenReuse::Conflict);
+    for (name, value, part) in [
+        ("CAMPANILE_API__NAMESPACE", "old", "must be \"auto\""),
+        ("CAMPANILE_API__CONSTRAINT_ERROR", "x", "must be \"BadRequestException\""),
+        ("CAMPANILE_API__TOKEN_REUSE", "x", "must be \"return\""),
+        ("CAMPANILE_API__PREFIX", "pre", "must be a path"),
+        ("CAMPANILE_API__PREFIX", "/a b", "must be a path"),
+    ] {
+        let said = refusal(serve(&[(name, value)]));
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn the_operators_key_is_known_in_dev_and_made_in_serve() {
+    let key = |config: Config| match config.security.operator_key {
+        OperatorKey::Given(secret) => secret.reveal().to_owned(),
+        OperatorKey::File(path) => path.display().to_string(),
+    };
+    assert_eq!(key(dev(Overrides::default()).unwrap()), DEV_OPERATOR_KEY);
+    assert_eq!(key(serve(&[]).unwrap()), "/var/lib/campanile/operator.key");
+    assert_eq!(key(serve(&[("CAMPANILE_SECURITY__OPERATOR_KEY", "hush")]).unwrap()), "hush");
+    let beyond = Overrides { bind: Some([192, 0, 2, 1].into()), ..Overrides::default() };
+    assert_ne!(key(dev(beyond).unwrap()), DEV_OPERATOR_KEY);
+    assert!(refusal(serve(&[("CAMPANILE_SECURITY__OPERATOR_KEY", DEV_OPERATOR_KEY)])).contains("public"));
+    let dir = tempfile::tempdir().unwrap();
+    let path = file(&dir, " from-a-file \n");
+    let path = path.display().to_string();
+    assert_eq!(key(serve(&[("CAMPANILE_SECURITY__OPERATOR_KEY_FILE", &path)]).unwrap()), "from-a-file");
+}
+
+#[test]
+fn faults_that_make_no_sense_are_refused() {
+    let with = |text: &str| dev(Overrides { faults: vec![text.to_owned()], ..Overrides::default() });
+    assert_eq!(with("CreateMeeting:1:lost").unwrap().faults.len(), 1);
+    assert!(refusal(with("CreateMeeting:1:Boom")).starts_with("--fault: `CreateMeeting:1:Boom`: `Boom`"));
 }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::config::AuthMode;
 use crate::edge::body;
+use crate::edge::faults::{self, Effect};
 use crate::observe;
 use crate::store::{DecideError, Unavailable};
 
@@ -37,7 +38,7 @@ pub async fn call(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
     if is_a_visitor(&parts) {
         return Redirect::temporary("/ui/").into_response();
     }
-    let mut log = CallLog::new(&parts);
+    let mut log = CallLog::new(&app, &parts);
     let answered = match app.origins.check_api(&parts.headers) {
         Err(foreign) => {
             observe::foreign_request(foreign.header());
@@ -48,9 +49,15 @@ pub async fn call(State(app): State<Arc<App>>, request: Request<Body>) -> Respon
             Err(fault) => Err(fault),
         },
     };
-    let response = answered.unwrap_or_else(|fault| fault.response(log.namespace, log.request_id));
+    let response =
+        answered.unwrap_or_else(|fault| spoken(&app, fault).response(log.namespace, log.request_id));
     log.finish(&response, began);
     response.map(Body::from)
+}
+
+/// The fault under the name that the operator wants it to have.
+fn spoken(app: &App, fault: Fault) -> Fault {
+    if app.config.api.validation_exception { fault.as_validation() } else { fault }
 }
 
 /// Somebody typed the endpoint into a browser.
@@ -68,8 +75,9 @@ struct CallLog {
 }
 
 impl CallLog {
-    fn new(parts: &Parts) -> CallLog {
-        let signs = Signs { explicit: None, headers: &parts.headers, route: None, document: None };
+    fn new(app: &App, parts: &Parts) -> CallLog {
+        let explicit = app.config.api.namespace;
+        let signs = Signs { explicit, headers: &parts.headers, route: None, document: None };
         CallLog {
             request_id: Uuid::new_v4(),
             operation: NO_OPERATION,
@@ -103,22 +111,52 @@ async fn answer(
 ) -> Result<campanile_aws::Response, Fault> {
     let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or(""));
     // Only names the operation as yet: who may not ask is not told what there is.
-    let route = route::route(&parts.method, path, query);
+    let route = route::route_under(&app.config.api.prefix, &parts.method, path, query);
     if let Ok(route) = &route {
         log.operation = route.call.operation().name();
     }
     let account = authenticate(app, parts, path, query, body, log)?;
     let route = route?;
+    let struck = strike(app, parts, &route).await?;
     let document = parse::document(route.call, body)?;
-    let signs =
-        Signs { explicit: None, headers: &parts.headers, route: Some(&route), document: Some(&document) };
+    let explicit = app.config.api.namespace;
+    let signs = Signs { explicit, headers: &parts.headers, route: Some(&route), document: Some(&document) };
     log.namespace = match namespace::told(&signs) {
         Some(told) => told,
         None => namespace::caller(&signs, maker(app, &account, &route).await),
     };
     let command = parse::command(&route, &document, account, log.namespace)?;
-    let outcome = carry_out(app, command).await.map_err(|error| told(error, log.request_id))?;
+    let outcome = carry_out(app, command).await.map_err(|error| {
+        let fault = told(error, log.request_id);
+        match parse::resource_arn(&route, &document) {
+            Some(arn) => fault.about(arn),
+            None => fault,
+        }
+    })?;
+    if let Some(fault) = struck.and_then(Effect::fault) {
+        return Err(fault);
+    }
     Ok(rendered(app, route.call, log.namespace, log.request_id, &outcome))
+}
+
+/// Lets happen what a test wants to see go wrong with this call. What is left is for after it was carried out.
+async fn strike(app: &App, parts: &Parts, route: &Route) -> Result<Option<Effect>, Fault> {
+    let Some(faults) = &app.faults else { return Ok(None) };
+    let header = parts.headers.get(faults::HEADER).map(|value| value.to_str().unwrap_or_default());
+    let operation = route.call.operation();
+    let refused = |wrong: faults::BadSpec| {
+        Fault::new(Cause::BadRequest, format!("The header {} cannot be used: {wrong}.", faults::HEADER))
+    };
+    let Some(effect) = faults.meet(operation, header).map_err(refused)? else { return Ok(None) };
+    observe::injected_fault(operation.name());
+    match effect {
+        Effect::Delay(delay) => {
+            tokio::time::sleep(delay).await;
+            Ok(None)
+        }
+        Effect::Error(_) => effect.fault().map_or(Ok(None), Err),
+        Effect::Lost => Ok(Some(effect)),
+    }
 }
 
 /// Whose call it is.
@@ -161,7 +199,7 @@ async fn maker(app: &App, account: &AccountId, route: &Route) -> Option<Namespac
 
 /// Decides or reads, and lets the live meeting know. What was decided must reach the live meeting even if the
 /// caller hangs up, hence the task.
-pub(super) async fn carry_out(app: &Arc<App>, command: Command) -> Result<Outcome, DecideError> {
+pub async fn carry_out(app: &Arc<App>, command: Command) -> Result<Outcome, DecideError> {
     if matches!(command.operation, Operation::Read(_)) {
         return app.store.decide(command).await.map(|decided| decided.outcome);
     }
@@ -203,7 +241,7 @@ pub(super) fn rendered(
         call,
         namespace,
         region: &app.config.auth.region,
-        placement: &app.placement,
+        placements: &app.placements,
         join_token: &|meeting, attendee, generation| app.tokens.mint(meeting, attendee, generation),
         request_id,
     };

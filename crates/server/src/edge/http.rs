@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::edge::origin::Foreign;
-use crate::edge::{api, console, health, signal, unserved};
+use crate::edge::{admin, api, console, health, regions, signal, unserved};
 use crate::observe;
 
 /// Every URL of the service. What is not named here is a call of the AWS API.
@@ -33,6 +33,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/nearest-media-region", get(regions::nearest))
+        .nest("/admin/v1", admin::routes(&app))
         .merge(clients)
         .merge(console::routes(&app))
         .fallback(api::call)

@@ -1,13 +1,16 @@
 //! What faces the network.
 
+mod admin;
 pub mod api;
 mod body;
 mod console;
+pub mod faults;
 mod health;
 pub mod http;
 pub mod listener;
 pub mod media;
 pub mod origin;
+mod regions;
 pub mod signal;
 mod test_call;
 mod unserved;

@@ -178,7 +178,7 @@ impl OriginRules {
 }
 
 /// The one Host header; an absolute request target (RFC 9112 §3.2.2) wins over it.
-fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     if let Some(authority) = uri.authority() {
         return Some(authority.as_str());
     }

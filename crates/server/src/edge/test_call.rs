@@ -73,7 +73,8 @@ fn answered(result: Result<Response, Fault>) -> Response {
 async fn make(app: &Arc<App>, request: Request<Body>) -> Result<Json<Map<String, Value>>, Fault> {
     let Join { meeting, name } = read(app, request).await?;
     let (meeting, name) = (meeting.trim(), name.trim());
-    let create = meeting_of(meeting).map_err(|violation| unusable("meeting", &violation))?;
+    let region = app.config.limits.rules.default_region();
+    let create = meeting_of(meeting, region).map_err(|violation| unusable("meeting", &violation))?;
     let attendee = attendee_of(name).map_err(|violation| unusable("name", &violation))?;
     let request_id = Uuid::new_v4();
     let decide = |write| async move {
@@ -133,13 +134,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The same name makes the same token, and so finds the same meeting while it lives.
-fn meeting_of(name: &str) -> Result<CreateMeeting, Violation> {
+fn meeting_of(name: &str, region: MediaRegion) -> Result<CreateMeeting, Violation> {
     let hash = Sha256::digest(name.as_bytes());
     let text = data_encoding::BASE32_NOPAD.encode(hash.get(..TOKEN_BYTES).unwrap_or_default()).to_lowercase();
     let token = ClientRequestToken::parse(&format!("{TOKEN_PREFIX}{text}"))?;
     Ok(CreateMeeting {
         external_meeting_id: Some(ExternalMeetingId::parse(name, NAMESPACE)?),
-        media_region: Some(MediaRegion::us_east_1()),
+        media_region: Some(region),
         ..CreateMeeting::new(token)
     })
 }
@@ -165,8 +166,8 @@ mod tests {
 
     #[test]
     fn a_name_finds_its_meeting_again() {
-        let [first, again, other] =
-            ["kitchen table", "kitchen table", "kitchen"].map(|name| meeting_of(name).unwrap());
+        let [first, again, other] = ["kitchen table", "kitchen table", "kitchen"]
+            .map(|name| meeting_of(name, MediaRegion::us_east_1()).unwrap());
         assert_eq!(first.token, again.token);
         assert_ne!(first.token, other.token);
         assert_eq!(first.external_meeting_id.unwrap().as_str(), "kitchen table");
@@ -176,7 +177,7 @@ mod tests {
     fn names_are_those_of_aws() {
         let long = "x".repeat(65);
         for name in ["", "x", long.as_str(), "aws:reserved", "smile \u{1f600}", "a*b"] {
-            assert!(meeting_of(name).is_err(), "{name}");
+            assert!(meeting_of(name, MediaRegion::us_east_1()).is_err(), "{name}");
         }
         for name in ["", "\u{1f600}", &"x".repeat(56)] {
             assert!(attendee_of(name).is_err(), "{name}");

@@ -12,18 +12,18 @@ mod tests;
 use std::path::PathBuf;
 
 use campanile_control::{
-    AccountId, Attendee, AttendeeId, Capabilities, Command, Cursor, Effect, ExternalMeetingId, Limits,
-    MaxResults, Meeting, MeetingFeatures, MeetingId, Operation, Outcome, Page, Read, Refusal,
+    AccountId, Attendee, AttendeeId, Capabilities, Command, Cursor, Effect, EndReason, ExternalMeetingId,
+    MaxResults, Meeting, MeetingFeatures, MeetingId, Operation, Outcome, Page, Read, Refusal, Rules, Tagged,
 };
 use jiff::Timestamp;
 
 use self::sqlite::Sqlite;
 
 /// What an operator or a test may set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// The law's quotas.
-    pub limits: Limits,
+    /// The operator's part of the law.
+    pub rules: Rules,
     /// How many commands may wait for the writer. When it is full, [`Unavailable::Busy`] is answered at once:
     /// the caller's SDK repeats the call later, and memory stays bounded.
     pub queue: usize,
@@ -33,13 +33,13 @@ pub struct StoreSettings {
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { limits: Limits::default(), queue: 1024, readers: 4 }
+        Self { rules: Rules::default(), queue: 1024, readers: 4 }
     }
 }
 
-impl From<Limits> for StoreSettings {
-    fn from(limits: Limits) -> Self {
-        Self { limits, ..Self::default() }
+impl From<Rules> for StoreSettings {
+    fn from(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
     }
 }
 
@@ -150,6 +150,17 @@ pub struct Admitted {
     pub meeting_created: Timestamp,
 }
 
+/// A meeting that is kept, live or not, as the operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptMeeting {
+    /// Itself.
+    pub meeting: Meeting,
+    /// How many attendees it has; those of an ended meeting are gone.
+    pub attendees: u32,
+    /// When and why it ended, if it did.
+    pub ended: Option<(Timestamp, EndReason)>,
+}
+
 /// Why a join token, though its signature is right, lets nobody in.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAdmitted {
@@ -208,6 +219,10 @@ impl Store {
             Operation::Read(Read::ListAttendees { meeting, max, after }) => {
                 Outcome::AttendeesListed(self.attendees_page(&account, meeting, after, max).await?)
             }
+            Operation::Read(Read::ListTags { resource }) => Outcome::TagsListed(match resource {
+                Tagged::Meeting(meeting) => self.meeting(&account, meeting).await?.tags,
+                Tagged::Attendee(meeting, id) => self.attendee(&account, meeting, id).await?.tags,
+            }),
         };
         Ok(Decided { outcome, effects: Vec::new() })
     }
@@ -246,6 +261,31 @@ impl Store {
         max: MaxResults,
     ) -> Result<Page<Attendee>, DecideError> {
         self.database.attendees_page(account, meeting, after, max.count()).await
+    }
+
+    /// Live meetings of all accounts that were made until then, oldest first.
+    pub async fn live_made_before(
+        &self,
+        before: Timestamp,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<Meeting>, Unavailable> {
+        self.database.live_made_before(before, after, max).await
+    }
+
+    /// A meeting of any account, live or ended not long ago.
+    pub async fn kept_meeting(&self, id: MeetingId) -> Result<Option<KeptMeeting>, Unavailable> {
+        self.database.kept_meeting(id).await
+    }
+
+    /// Meetings of all accounts, oldest first; on request with those that have ended not long ago.
+    pub async fn kept_meetings(
+        &self,
+        ended: bool,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<KeptMeeting>, Unavailable> {
+        self.database.kept_meetings(ended, after, max).await
     }
 
     /// Whether the holder of a genuine join token may sit down. The answer is as old as the call: whoever

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use campanile_control::{
-    AccountId, Attendee, AttendeeId, Cursor, Meeting, MeetingId, Namespace, Page, Refusal, Write,
+    AccountId, Attendee, AttendeeId, Cursor, EndReason, Meeting, MeetingId, Namespace, Page, Refusal, Write,
 };
 use jiff::Timestamp;
 use sqlx::migrate::Migrator;
@@ -22,7 +22,8 @@ use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
 use self::writer::{Ask, Counters, Prune, Writer};
 use super::lock::Lock;
 use super::{
-    Admitted, DecideError, Decided, NotAdmitted, StoreCounters, StoreError, StoreSettings, Unavailable,
+    Admitted, DecideError, Decided, KeptMeeting, NotAdmitted, StoreCounters, StoreError, StoreSettings,
+    Unavailable,
 };
 
 /// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
@@ -32,6 +33,13 @@ pub(super) const READER_PATIENCE: Duration = Duration::from_secs(5);
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
 static SCHEMA: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// Meetings with how many attendees each has.
+macro_rules! kept {
+    () => {
+        "SELECT m.*, (SELECT count(*) FROM attendees a WHERE a.meeting = m.id) AS attendees FROM meetings m"
+    };
+}
 
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -65,7 +73,7 @@ impl Sqlite {
             .map_err(database)?;
         let counters = Arc::new(Counters::default());
         let (queue, asks) = mpsc::channel(settings.queue.max(1));
-        let writer = Writer::new(connection, settings.limits, Arc::clone(&counters), lock);
+        let writer = Writer::new(connection, settings.rules, Arc::clone(&counters), lock);
         tokio::spawn(writer.run(asks));
         Ok(Sqlite { queue, readers, counters })
     }
@@ -168,6 +176,53 @@ impl Sqlite {
         // A meeting without (further) attendees is one row without an attendee.
         rows.retain(|row| !matches!(sequence_of(row), Ok(None)));
         Ok(page(&rows, max, |row| Ok(AttendeeRow::from_row(row)?.0)).map_err(unavailable)?)
+    }
+
+    pub(super) async fn live_made_before(
+        &self,
+        before: Timestamp,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<Meeting>, Unavailable> {
+        let rows = sqlx::query(
+            "SELECT * FROM meetings WHERE ended_at IS NULL AND created_at <= ? AND sequence > ?
+             ORDER BY sequence LIMIT ?",
+        )
+        .bind(before.as_millisecond())
+        .bind(place(after))
+        .bind(one_more(max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        page(&rows, max, |row| Ok(MeetingRow::from_row(row)?.0)).map_err(unavailable)
+    }
+
+    pub(super) async fn kept_meeting(&self, id: MeetingId) -> Result<Option<KeptMeeting>, Unavailable> {
+        let row = sqlx::query(concat!(kept!(), " WHERE m.id = ?"))
+            .bind(id.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        row.as_ref().map(kept_in).transpose().map_err(unavailable)
+    }
+
+    pub(super) async fn kept_meetings(
+        &self,
+        ended: bool,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<KeptMeeting>, Unavailable> {
+        let rows = sqlx::query(concat!(
+            kept!(),
+            " WHERE m.sequence > ? AND (? OR m.ended_at IS NULL) ORDER BY m.sequence LIMIT ?"
+        ))
+        .bind(place(after))
+        .bind(ended)
+        .bind(one_more(max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(unavailable)?;
+        page(&rows, max, kept_in).map_err(unavailable)
     }
 
     pub(super) async fn admit(
@@ -291,6 +346,19 @@ fn unavailable(error: sqlx::Error) -> Unavailable {
             Unavailable::Database(error.to_string())
         }
     }
+}
+
+fn kept_in(row: &SqliteRow) -> Result<KeptMeeting, sqlx::Error> {
+    let ended = match row.try_get::<Option<i64>, _>("ended_at")? {
+        None => None,
+        Some(at) => {
+            let at = Timestamp::from_millisecond(at).map_err(|why| sqlx::Error::Decode(why.into()))?;
+            let reason = EndReason::parse(row.try_get("end_reason")?)
+                .map_err(|unknown| sqlx::Error::Decode(unknown.to_string().into()))?;
+            Some((at, reason))
+        }
+    };
+    Ok(KeptMeeting { meeting: MeetingRow::from_row(row)?.0, attendees: row.try_get("attendees")?, ended })
 }
 
 fn refuse_ended(row: &SqliteRow, meeting: MeetingId) -> Result<(), DecideError> {

@@ -7,8 +7,9 @@ use campanile_control::{
     AccountId, Arn, Attendee, AttendeeId, AttendeeMax, BadItem, Capabilities, ClientRequestToken, Command,
     ContentResolution, CreateMeeting, Cursor, Effect, EndReason, ExternalMeetingId, ExternalUserId,
     FeatureStatus, Limits, MaxResults, MediaCapability, MediaRegion, Meeting, MeetingFeatures, MeetingHostId,
-    MeetingId, Namespace, NetworkType, NewAttendee, Notifications, Operation, Outcome, Read, Refusal, Tags,
-    TagsOf, TenantId, VideoResolution, Write,
+    MeetingId, Namespace, NetworkType, NewAttendee, Notifications, Operation, Outcome, PrimaryMeetingId,
+    Read, Refusal, Rules, Setting, TagKeys, Tagged, Tags, TagsOf, TenantId, Transcriber, Transcription,
+    VideoResolution, Write,
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -40,8 +41,8 @@ async fn parallel_creates_of_one_name_give_one_attendee() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parallel_creates_never_pass_a_limit() {
     let directory = tempfile::tempdir().unwrap();
-    let limits = Limits { meetings: 3, attendees: 5 };
-    let store = open(&directory, StoreSettings { limits, ..StoreSettings::default() }).await;
+    let rules = rules(3, 5);
+    let store = open(&directory, StoreSettings::from(rules)).await;
     let tokens: Vec<String> = (0..10).map(|number| format!("token-{number}")).collect();
     let results = join_all(tokens.iter().map(|token| store.decide(creating(token)))).await;
     let full = Err(DecideError::Refused(Refusal::MeetingLimit { limit: 3 }));
@@ -99,7 +100,7 @@ async fn keeps_everything_it_was_given() {
             &store
         } else {
             store.close().await;
-            &open(&directory, StoreSettings::default()).await
+            &open(&directory, settings()).await
         };
         assert_eq!(store.meeting(&account(), made.id).await.unwrap(), *made, "{round}");
         assert_eq!(store.attendee(&account(), made.id, added.id).await.unwrap(), *added, "{round}");
@@ -112,6 +113,158 @@ async fn keeps_everything_it_was_given() {
             (made.external_meeting_id.clone(), made.created)
         );
     }
+}
+
+#[tokio::test]
+async fn keeps_what_later_operations_change() {
+    let (store, directory) = fresh().await;
+    let meeting = create(&store, "tok").await.id;
+    let [ann, bob] = [add(&store, meeting, "ann").await, add(&store, meeting, "bob").await];
+    let receive = MediaCapability::Receive;
+    let capabilities = Capabilities { audio: receive, video: receive, content: MediaCapability::None };
+    let (of_meeting, of_ann) = (Tagged::Meeting(meeting), Tagged::Attendee(meeting, ann.id));
+    let tags = |of: TagsOf| Tags::parse([("team", "blue"), ("k", "v")], of, NEW).unwrap();
+    let given = vec![
+        ("LanguageCode", Setting::Text("en-US".into())),
+        ("EnablePartialResultsStabilization", Setting::Flag(true)),
+    ];
+    let configuration = Transcription::parse(Transcriber::Transcribe, given).unwrap();
+    for write in [
+        Write::UpdateAttendeeCapabilities { meeting, attendee: ann.id, capabilities },
+        Write::Tag { resource: of_meeting, tags: tags(TagsOf::Meeting) },
+        Write::Tag { resource: of_ann, tags: tags(TagsOf::Attendee) },
+        Write::Untag { resource: of_ann, keys: TagKeys::parse(["k"], TagsOf::Attendee, NEW).unwrap() },
+        Write::StartTranscription { meeting, configuration: configuration.clone() },
+    ] {
+        decided(&store, write).await;
+    }
+    store.close().await;
+    let store = open(&directory, settings()).await;
+    let kept = store.meeting(&account(), meeting).await.unwrap();
+    assert_eq!((kept.tags, kept.transcription), (tags(TagsOf::Meeting), Some(configuration)));
+    let kept = store.attendee(&account(), meeting, ann.id).await.unwrap();
+    assert_eq!((kept.capabilities, kept.generation), (capabilities, ann.generation));
+    assert_eq!(kept.tags.iter().collect::<Vec<_>>(), [("team", "blue")]);
+    assert_eq!(store.attendee(&account(), meeting, bob.id).await.unwrap(), bob, "nobody else's business");
+    for (resource, count) in [(of_meeting, 2), (of_ann, 1), (Tagged::Attendee(meeting, bob.id), 0)] {
+        let listed = store.decide(reading(Read::ListTags { resource })).await.unwrap().outcome;
+        assert!(matches!(listed, Outcome::TagsListed(tags) if tags.iter().len() == count));
+    }
+
+    let excluded = vec![bob.id];
+    decided(
+        &store,
+        Write::UpdateCapabilitiesExcept { meeting, excluded, capabilities: Capabilities::default() },
+    )
+    .await;
+    decided(&store, Write::StopTranscription { meeting }).await;
+    assert_eq!(
+        store.attendee(&account(), meeting, ann.id).await.unwrap().capabilities,
+        Capabilities::default()
+    );
+    assert_eq!(store.meeting(&account(), meeting).await.unwrap().transcription, None);
+    let told = outbox(&directory).await;
+    assert_eq!(
+        told[3..],
+        [
+            "chime:AttendeeCapabilitiesUpdated",
+            "chime:TranscriptionStarted",
+            "chime:AttendeeCapabilitiesUpdated",
+            "chime:TranscriptionStopped"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_meeting_and_its_attendees_are_one_step() {
+    let (store, _directory) = fresh().await;
+    let with = |names: &[&str]| {
+        let Operation::Write(Write::CreateMeeting(create)) = creating("tok").operation else { panic!() };
+        let attendees = Some(names.iter().map(|name| Ok(newcomer(name))).collect());
+        Write::CreateMeetingWithAttendees { create, attendees }
+    };
+    let Outcome::MeetingWithAttendeesCreated { meeting, attendees, .. } =
+        decided(&store, with(&["ann", "bob"])).await.outcome
+    else {
+        panic!()
+    };
+    assert_eq!(names(&attendees), ["ann", "bob"]);
+    let Outcome::MeetingWithAttendeesCreated { meeting: again, attendees: more, .. } =
+        decided(&store, with(&["bob", "cat"])).await.outcome
+    else {
+        panic!()
+    };
+    assert_eq!((again.id, names(&more)), (meeting.id, vec!["bob", "cat"]));
+    assert_eq!(more[0], attendees[1]);
+    let page = store.attendees_page(&account(), meeting.id, None, MaxResults::whole(NEW)).await.unwrap();
+    assert_eq!(names(&page.items), ["ann", "bob", "cat"]);
+}
+
+#[tokio::test]
+async fn replicas_end_with_their_primary() {
+    let (store, _directory) = fresh().await;
+    let primary = create(&store, "tok").await.id;
+    let replica = |token: &str| {
+        let Operation::Write(Write::CreateMeeting(mut create)) = creating(token).operation else { panic!() };
+        create.primary_meeting_id = Some(PrimaryMeetingId::parse(&primary.to_string()).unwrap());
+        Write::CreateMeeting(create)
+    };
+    let mut made = Vec::new();
+    for token in ["r1", "r2", "r3", "r4"] {
+        let Outcome::MeetingCreated(meeting) = decided(&store, replica(token)).await.outcome else {
+            panic!()
+        };
+        assert_eq!(meeting.primary, Some(primary));
+        made.push(meeting.id);
+    }
+    let fifth = store.decide(command(Operation::Write(replica("r5")))).await;
+    assert_eq!(fifth, Err(DecideError::Refused(Refusal::ReplicaLimit { primary, limit: 4 })));
+    let ended = decided(&store, Write::DeleteMeeting { meeting: primary }).await;
+    assert_eq!(ended.effects.len(), 5);
+    for id in made {
+        assert_eq!(store.meeting(&account(), id).await, Err(DecideError::Refused(Refusal::MeetingEnded(id))));
+        let (_, reason) = store.kept_meeting(id).await.unwrap().unwrap().ended.unwrap();
+        assert_eq!(reason, EndReason::PrimaryEnded);
+    }
+}
+
+#[tokio::test]
+async fn an_operator_sees_meetings_of_all_accounts_and_ended_ones() {
+    let (store, _directory) = fresh().await;
+    let first = create(&store, "t1").await;
+    let stranger = Command { account: AccountId("111111111111".into()), ..creating("t2") };
+    let Outcome::MeetingCreated(second) = store.decide(stranger).await.unwrap().outcome else { panic!() };
+    add(&store, first.id, "ann").await;
+    add(&store, first.id, "bob").await;
+    let third = create(&store, "t3").await;
+    decided(&store, Write::EndMeeting { meeting: third.id, reason: EndReason::Operator }).await;
+
+    let ids = |page: &campanile_control::Page<super::KeptMeeting>| {
+        page.items.iter().map(|kept| kept.meeting.id).collect::<Vec<_>>()
+    };
+    let live = store.kept_meetings(false, None, 10).await.unwrap();
+    assert_eq!((ids(&live), live.next), (vec![first.id, second.id], None));
+    assert_eq!(live.items.iter().map(|kept| kept.attendees).collect::<Vec<_>>(), [2, 0]);
+    let page = store.kept_meetings(true, None, 2).await.unwrap();
+    let rest = store.kept_meetings(true, page.next, 2).await.unwrap();
+    assert_eq!((ids(&page), ids(&rest)), (vec![first.id, second.id], vec![third.id]));
+    let (_, reason) = rest.items[0].ended.unwrap();
+    assert_eq!((reason, &rest.items[0].meeting), (EndReason::Operator, &third));
+    let unknown = "00000000-0000-0000-0000-00000000ffff".parse().unwrap();
+    assert_eq!(store.kept_meeting(unknown).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn meetings_that_may_be_due_are_found_by_their_age() {
+    let (store, _directory) = fresh().await;
+    let made = create(&store, "t1").await;
+    let ended = create(&store, "t2").await;
+    decided(&store, Write::DeleteMeeting { meeting: ended.id }).await;
+    let before = made.created.checked_sub(Duration::from_millis(1)).unwrap();
+    assert!(store.live_made_before(before, None, 10).await.unwrap().items.is_empty());
+    let now = Timestamp::now();
+    let due = store.live_made_before(now, None, 10).await.unwrap();
+    assert_eq!((due.items, due.next), (vec![made], None));
 }
 
 #[tokio::test]
@@ -211,7 +364,7 @@ async fn pages_stay_right_while_rows_come_and_go() {
     for number in 0..5 {
         ids.push(add(&store, meeting, &format!("name-{number}")).await.id);
     }
-    let two = MaxResults::parse("2", NEW).unwrap();
+    let two = MaxResults::parse("2").unwrap();
     let owner = account();
     let page = |after| store.attendees_page(&owner, meeting, after, two);
     let first = page(None).await.unwrap();
@@ -272,7 +425,7 @@ async fn commands_that_wait_share_a_commit() {
 #[tokio::test]
 async fn a_full_queue_is_busy_at_once() {
     let directory = tempfile::tempdir().unwrap();
-    let store = open(&directory, StoreSettings { queue: 2, ..StoreSettings::default() }).await;
+    let store = open(&directory, StoreSettings { queue: 2, ..settings() }).await;
     let tokens: Vec<String> = (0..5).map(|number| format!("token-{number}")).collect();
     let results = join_all(tokens.iter().map(|token| store.decide(creating(token)))).await;
     let busy = Err(DecideError::Unavailable(Unavailable::Busy));
@@ -363,13 +516,13 @@ async fn prunes_what_is_old() {
 #[tokio::test]
 async fn a_second_opening_is_refused_and_names_the_holder() {
     let (store, directory) = fresh().await;
-    let error = Store::open(&url(&directory), StoreSettings::default()).await.unwrap_err();
+    let error = Store::open(&url(&directory), settings()).await.unwrap_err();
     assert!(matches!(error, StoreError::Held { .. }), "{error}");
     let holder = format!("process {}", std::process::id());
     assert!(error.to_string().contains(&holder), "{error}");
     create(&store, "tok").await;
     store.close().await;
-    Store::open(&url(&directory), StoreSettings::default()).await.unwrap();
+    Store::open(&url(&directory), settings()).await.unwrap();
 }
 
 #[tokio::test]
@@ -383,7 +536,7 @@ async fn closing_answers_what_waits_and_folds_the_log_in() {
     assert!(!store.is_open());
     store.close().await;
     assert!(!directory.path().join("campanile.db-wal").exists(), "the log is folded in");
-    let again = open(&directory, StoreSettings::default()).await;
+    let again = open(&directory, settings()).await;
     assert_eq!(again.meeting(&account(), made.id).await.unwrap(), made);
 }
 
@@ -395,7 +548,7 @@ async fn a_dropped_store_keeps_what_it_answered() {
     // The writer lets go of the lock when it notices.
     let start = Instant::now();
     let store = loop {
-        match Store::open(&url(&directory), StoreSettings::default()).await {
+        match Store::open(&url(&directory), settings()).await {
             Ok(store) => break store,
             Err(StoreError::Held { .. }) if start.elapsed() < Duration::from_secs(10) => {
                 tokio::task::yield_now().await;
@@ -416,7 +569,7 @@ async fn a_killed_process_loses_nothing_it_answered() {
     for name in ["campanile.db", "campanile.db-wal"] {
         std::fs::copy(directory.path().join(name), copy.path().join(name)).unwrap();
     }
-    let survivor = open(&copy, StoreSettings::default()).await;
+    let survivor = open(&copy, settings()).await;
     assert_eq!(survivor.meeting(&account(), made.id).await.unwrap(), made);
     assert_eq!(survivor.attendee(&account(), made.id, ann.id).await.unwrap(), ann);
     drop(store);
@@ -427,13 +580,13 @@ async fn refuses_urls_it_cannot_serve() {
     for url in
         ["postgres://db/campanile", "sqlite:", "sqlite://", "sqlite::memory:", "sqlite:a.db?mode=rw", "x.db"]
     {
-        let error = Store::open(url, StoreSettings::default()).await.unwrap_err();
+        let error = Store::open(url, settings()).await.unwrap_err();
         assert!(matches!(error, StoreError::Url { .. }), "{url}: {error}");
     }
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("campanile.db"), "this is not a database, but it is a long text")
         .unwrap();
-    let error = Store::open(&url(&directory), StoreSettings::default()).await.unwrap_err();
+    let error = Store::open(&url(&directory), settings()).await.unwrap_err();
     assert!(matches!(error, StoreError::Database { .. } | StoreError::Schema { .. }), "{error}");
 }
 
@@ -441,7 +594,7 @@ async fn refuses_urls_it_cannot_serve() {
 async fn makes_the_directories_on_the_way() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("a/b/campanile.db");
-    let store = Store::open(&format!("sqlite://{}", file.display()), StoreSettings::default()).await.unwrap();
+    let store = Store::open(&format!("sqlite://{}", file.display()), settings()).await.unwrap();
     create(&store, "tok").await;
     assert!(file.exists());
 }
@@ -458,13 +611,25 @@ fn database(directory: &Path) -> std::path::PathBuf {
     directory.join("campanile.db")
 }
 
+/// Rules that serve the regions of these tests.
+fn rules(meetings: u32, attendees: u32) -> Rules {
+    let regions = ["us-east-1", "eu-central-1", "cellar '1'"];
+    let regions = regions.map(|name| MediaRegion::parse(name).unwrap()).to_vec();
+    let limits = Limits { meetings, attendees, ..Limits::default() };
+    Rules { regions, limits, transcription: true, ..Rules::default() }
+}
+
+fn settings() -> StoreSettings {
+    rules(250, 250).into()
+}
+
 async fn open(directory: &TempDir, settings: StoreSettings) -> Store {
     Store::open(&url(directory), settings).await.unwrap()
 }
 
 async fn fresh() -> (Store, TempDir) {
     let directory = tempfile::tempdir().unwrap();
-    (open(&directory, StoreSettings::default()).await, directory)
+    (open(&directory, settings()).await, directory)
 }
 
 /// A connection beside the store, to look at or to spoil what it keeps.

@@ -5,11 +5,12 @@ use std::fmt::Display;
 use campanile_control::{
     AccountId, Arn, Attendee, AttendeeMax, Capabilities, ClientRequestToken, ContentResolution, Event,
     EventKind, ExternalMeetingId, ExternalUserId, FeatureStatus, MediaCapability, MediaRegion, Meeting,
-    MeetingFeatures, MeetingHostId, Namespace, NetworkType, Notifications, Tags, TenantId, VideoResolution,
+    MeetingFeatures, MeetingHostId, MeetingId, Namespace, NetworkType, Notifications, Setting, Tags,
+    TenantId, Transcriber, Transcription, VideoResolution,
 };
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Row, Sqlite};
 
@@ -42,7 +43,7 @@ impl FromRow<'_, SqliteRow> for MeetingRow {
         Ok(MeetingRow(Meeting {
             id: parsed(row, "id")?,
             account: AccountId(row.try_get("account")?),
-            namespace: required(row, "namespace", namespace_named)?,
+            namespace: required(row, "namespace", Namespace::named)?,
             token: ClientRequestToken::from_stored(row.try_get("token")?),
             external_meeting_id: text("external_meeting_id")?.map(ExternalMeetingId::from_stored),
             media_region: MediaRegion::from_stored(row.try_get("media_region")?),
@@ -51,6 +52,8 @@ impl FromRow<'_, SqliteRow> for MeetingRow {
             notifications,
             tenant_ids: tenants.into_iter().map(TenantId::from_stored).collect(),
             network_type: named(row, "network_type", NetworkType::parse)?,
+            primary: named(row, "primary_meeting", str::parse::<MeetingId>)?,
+            transcription: named(row, "transcription", transcription_in)?,
             tags: Tags::from_stored(list(row, "tags")?),
             created: time(row, "created_at")?,
         }))
@@ -116,19 +119,33 @@ fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_millisecond(row.try_get(column)?).map_err(|why| corrupt(column, why))
 }
 
-fn namespace_name(namespace: Namespace) -> &'static str {
-    match namespace {
-        Namespace::Chime => "chime",
-        Namespace::ChimeSdkMeetings => "chime-sdk-meetings",
-    }
+/// The JSON of a configuration, as its caller gave it and as events repeat it.
+pub(super) fn transcription_json(configuration: &Transcription) -> String {
+    let settings: Map<String, Value> = configuration
+        .settings()
+        .map(|(name, setting)| match setting {
+            Setting::Text(text) => (name.to_owned(), json!(text)),
+            Setting::Flag(flag) => (name.to_owned(), json!(flag)),
+        })
+        .collect();
+    json!({ configuration.engine().member(): settings }).to_string()
 }
 
-fn namespace_named(name: &str) -> Option<Namespace> {
-    let all = [Namespace::Chime, Namespace::ChimeSdkMeetings];
-    all.into_iter().find(|namespace| namespace_name(*namespace) == name)
+fn transcription_in(text: &str) -> Result<Transcription, &'static str> {
+    let Ok(Value::Object(whole)) = serde_json::from_str(text) else { return Err("no JSON object") };
+    let engine = Transcriber::ALL.into_iter().find(|engine| whole.contains_key(engine.member()));
+    let engine = engine.ok_or("no engine")?;
+    let settings = whole.get(engine.member()).and_then(Value::as_object).ok_or("no settings")?;
+    let setting = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => Some((name.clone(), Setting::Text(text.clone()))),
+        Value::Bool(flag) => Some((name.clone(), Setting::Flag(*flag))),
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    let settings: Vec<_> = settings.iter().filter_map(setting).collect();
+    Transcription::from_stored(engine, settings).ok_or("an unknown setting")
 }
 
-fn tags_json(tags: &Tags) -> String {
+pub(super) fn tags_json(tags: &Tags) -> String {
     json!(tags.iter().collect::<Vec<_>>()).to_string()
 }
 
@@ -141,12 +158,12 @@ pub(super) fn insert_meeting(meeting: &Meeting) -> Query {
         "INSERT INTO meetings (
              id, account, namespace, token, external_meeting_id, media_region, host_id,
              echo_reduction, video_resolution, content_resolution, attendee_max,
-             sns_topic, sqs_queue, lambda_function, network_type, tenant_ids, tags, created_at
-         ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             sns_topic, sqs_queue, lambda_function, network_type, tenant_ids, primary_meeting, tags, created_at
+         ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(meeting.id.to_string())
     .bind(meeting.account.0.clone())
-    .bind(namespace_name(meeting.namespace))
+    .bind(meeting.namespace.as_str())
     .bind(meeting.token.as_str().to_owned())
     .bind(meeting.external_meeting_id.as_ref().map(|id| id.as_str().to_owned()))
     .bind(meeting.media_region.as_str().to_owned())
@@ -160,6 +177,7 @@ pub(super) fn insert_meeting(meeting: &Meeting) -> Query {
     .bind(owned(&meeting.notifications.lambda))
     .bind(meeting.network_type.map(NetworkType::as_str))
     .bind(json!(tenants).to_string())
+    .bind(meeting.primary.map(|primary| primary.to_string()))
     .bind(tags_json(&meeting.tags))
     .bind(meeting.created.as_millisecond())
 }
@@ -204,16 +222,32 @@ fn detail(event: &Event) -> serde_json::Value {
         "meetingId": event.meeting.to_string(),
         "mediaRegion": event.media_region.as_str(),
     });
-    let mut set = |member: &str, value: &str| detail[member] = json!(value);
+    let mut set = |member: &str, value: Value| detail[member] = value;
     if let Some(id) = &event.external_meeting_id {
-        set("externalMeetingId", id.as_str());
+        set("externalMeetingId", json!(id.as_str()));
     }
     match &event.kind {
         EventKind::MeetingStarted | EventKind::MeetingEnded { .. } => {}
         EventKind::AttendeeAdded { attendee, external_user_id }
         | EventKind::AttendeeDeleted { attendee, external_user_id } => {
-            set("attendeeId", &attendee.to_string());
-            set("externalUserId", external_user_id.as_str());
+            set("attendeeId", json!(attendee.to_string()));
+            set("externalUserId", json!(external_user_id.as_str()));
+        }
+        EventKind::AttendeeCapabilitiesUpdated { attendee, external_user_id, capabilities } => {
+            set("attendeeId", json!(attendee.to_string()));
+            set("externalUserId", json!(external_user_id.as_str()));
+            // A string, as AWS has it.
+            set("success", json!("1"));
+            let [audio, video, content] =
+                [capabilities.audio, capabilities.video, capabilities.content].map(MediaCapability::as_str);
+            set("attendeeCapabilities", json!({ "audio": audio, "video": video, "content": content }));
+        }
+        EventKind::Transcription { stage: _, region, configuration, message } => {
+            set("transcriptionRegion", json!(region));
+            set("transcriptionConfiguration", json!(transcription_json(configuration)));
+            if let Some(message) = message {
+                set("message", json!(message));
+            }
         }
     }
     detail

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use campanile_control::{
-    AccountId, AttendeeId, Change, Circumstances, Decision, Fresh, Limits, MeetingId, MeetingState,
-    Namespace, Needs, Snapshot, Write, decide, needs,
+    AccountId, Attendee, AttendeeId, Change, Circumstances, Decision, Fresh, Meeting, MeetingId,
+    MeetingState, Namespace, Needs, Rules, Snapshot, Tagged, Who, Write, decide, needs,
 };
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
@@ -14,7 +14,10 @@ use sqlx::{Connection, FromRow};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-use super::rows::{AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting};
+use super::rows::{
+    AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting, tags_json,
+    transcription_json,
+};
 use super::unavailable;
 use crate::observe;
 use crate::store::lock::Lock;
@@ -77,7 +80,7 @@ impl Counters {
 
 pub(super) struct Writer {
     connection: SqliteConnection,
-    limits: Limits,
+    rules: Rules,
     counters: Arc<Counters>,
     /// Let go of only when the connection is closed.
     lock: Lock,
@@ -86,11 +89,11 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         connection: SqliteConnection,
-        limits: Limits,
+        rules: Rules,
         counters: Arc<Counters>,
         lock: Lock,
     ) -> Writer {
-        Writer { connection, limits, counters, lock }
+        Writer { connection, rules, counters, lock }
     }
 
     /// Serves until it is told to close, or until nobody is left who could ask.
@@ -230,7 +233,7 @@ impl Writer {
             meeting: MeetingId(Uuid::new_v4()),
             attendees: (0..needs.attendee_ids).map(|_| AttendeeId(Uuid::new_v4())).collect(),
         };
-        let circumstances = Circumstances { account, namespace, now: now(), limits: &self.limits };
+        let circumstances = Circumstances { account, namespace, now: now(), rules: &self.rules };
         let decision = match decide(&snapshot, write, &fresh, circumstances) {
             Ok(decision) => decision,
             Err(refusal) => return Ok(Err(refusal.into())),
@@ -261,43 +264,75 @@ impl Writer {
                     .fetch_one(&mut self.connection)
                     .await?;
         }
-        let Some(meeting) = needs.meeting else { return Ok(snapshot) };
-        snapshot.meeting = self.load_meeting(account, meeting).await?;
-        if !matches!(snapshot.meeting, MeetingState::Live(_)) {
-            return Ok(snapshot);
+        if let Some(meeting) = needs.meeting {
+            snapshot.meeting = self.load_meeting(account, meeting).await?;
         }
-        let attendees = match (needs.attendee, needs.external_user_ids.as_slice()) {
-            (Some(attendee), _) => {
-                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND id = ?")
-                    .bind(meeting.to_string())
-                    .bind(attendee.to_string())
-                    .fetch_all(&mut self.connection)
-                    .await?
-            }
-            (None, []) => Vec::new(),
-            (None, [name]) => {
-                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND external_user_id = ?")
-                    .bind(meeting.to_string())
-                    .bind(name.as_str())
-                    .fetch_all(&mut self.connection)
-                    .await?
-            }
-            // A meeting has few attendees: all of them at once cost less than a hundred questions.
-            (None, _) => {
-                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ?")
-                    .bind(meeting.to_string())
-                    .fetch_all(&mut self.connection)
-                    .await?
+        if let Some(primary) = needs.primary {
+            snapshot.primary = self.load_meeting(account, primary).await?;
+        }
+        if let Some(primary) = needs.replicas_of {
+            snapshot.replicas = self.load_replicas(account, primary).await?;
+        }
+        let place = match &snapshot.meeting {
+            MeetingState::Live(meeting) => Some(meeting.id),
+            MeetingState::Ended | MeetingState::Unknown => {
+                snapshot.same_token.as_ref().map(|meeting| meeting.id)
             }
         };
-        snapshot.attendees = attendees.into_iter().map(|AttendeeRow(attendee)| attendee).collect();
-        if !needs.external_user_ids.is_empty() {
-            snapshot.attendee_count = sqlx::query_scalar("SELECT count(*) FROM attendees WHERE meeting = ?")
-                .bind(meeting.to_string())
-                .fetch_one(&mut self.connection)
-                .await?;
+        if let Some(meeting) = place {
+            snapshot.attendees = self.load_attendees(meeting, &needs.attendees).await?;
+            if let Who::Named(_) = needs.attendees {
+                snapshot.attendee_count =
+                    sqlx::query_scalar("SELECT count(*) FROM attendees WHERE meeting = ?")
+                        .bind(meeting.to_string())
+                        .fetch_one(&mut self.connection)
+                        .await?;
+            }
         }
         Ok(snapshot)
+    }
+
+    async fn load_replicas(
+        &mut self,
+        account: &AccountId,
+        primary: MeetingId,
+    ) -> Result<Vec<Meeting>, sqlx::Error> {
+        let rows = sqlx::query_as(
+            "SELECT * FROM meetings WHERE account = ? AND primary_meeting = ? AND ended_at IS NULL
+             ORDER BY sequence",
+        )
+        .bind(account.0.as_str())
+        .bind(primary.to_string())
+        .fetch_all(&mut self.connection)
+        .await?;
+        Ok(rows.into_iter().map(|MeetingRow(meeting)| meeting).collect())
+    }
+
+    async fn load_attendees(
+        &mut self,
+        meeting: MeetingId,
+        who: &Who<'_>,
+    ) -> Result<Vec<Attendee>, sqlx::Error> {
+        let meeting = meeting.to_string();
+        let query = match who {
+            Who::Nobody => return Ok(Vec::new()),
+            Who::Id(id) => sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND id = ?")
+                .bind(meeting)
+                .bind(id.to_string()),
+            Who::Named(names) if names.is_empty() => return Ok(Vec::new()),
+            Who::Named(names) if names.len() == 1 => {
+                let name = names.first().map(|name| name.as_str().to_owned());
+                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? AND external_user_id = ?")
+                    .bind(meeting)
+                    .bind(name)
+            }
+            // A meeting has few attendees: all of them at once cost less than a hundred questions.
+            Who::Named(_) | Who::Everybody => {
+                sqlx::query_as("SELECT * FROM attendees WHERE meeting = ? ORDER BY sequence").bind(meeting)
+            }
+        };
+        let rows = query.fetch_all(&mut self.connection).await?;
+        Ok(rows.into_iter().map(|AttendeeRow(attendee)| attendee).collect())
     }
 
     async fn load_meeting(
@@ -337,6 +372,40 @@ impl Writer {
             }
             Change::InsertAttendee(attendee) => {
                 insert_attendee(attendee).execute(&mut self.connection).await?;
+            }
+            Change::SetCapabilities { meeting, attendee, capabilities } => {
+                sqlx::query(
+                    "UPDATE attendees SET audio = ?, video = ?, content = ? WHERE meeting = ? AND id = ?",
+                )
+                .bind(capabilities.audio.as_str())
+                .bind(capabilities.video.as_str())
+                .bind(capabilities.content.as_str())
+                .bind(meeting.to_string())
+                .bind(attendee.to_string())
+                .execute(&mut self.connection)
+                .await?;
+            }
+            Change::SetTags { resource: Tagged::Meeting(meeting), tags } => {
+                sqlx::query("UPDATE meetings SET tags = ? WHERE id = ?")
+                    .bind(tags_json(tags))
+                    .bind(meeting.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
+            }
+            Change::SetTags { resource: Tagged::Attendee(meeting, attendee), tags } => {
+                sqlx::query("UPDATE attendees SET tags = ? WHERE meeting = ? AND id = ?")
+                    .bind(tags_json(tags))
+                    .bind(meeting.to_string())
+                    .bind(attendee.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
+            }
+            Change::SetTranscription { meeting, configuration } => {
+                sqlx::query("UPDATE meetings SET transcription = ? WHERE id = ?")
+                    .bind(configuration.as_ref().map(transcription_json))
+                    .bind(meeting.to_string())
+                    .execute(&mut self.connection)
+                    .await?;
             }
             Change::DeleteAttendee { meeting, attendee } => {
                 sqlx::query("DELETE FROM attendees WHERE meeting = ? AND id = ?")

@@ -1,0 +1,304 @@
+//! The verbs that an operator has for a running service: they speak to `/admin/v1`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::{Args, Subcommand};
+use http::{Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+
+use super::print;
+use crate::config::{DEFAULT_DATA_DIR, DEV_OPERATOR_KEY, OPERATOR_KEY_FILE};
+
+/// A service that does not answer within this is not there.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A thousand meetings are about half a mebibyte.
+const LARGEST_ANSWER: usize = 16 << 20;
+/// Meetings that are asked for at once.
+const PAGE: u32 = 1000;
+
+pub(super) const NOTES: &str = "\
+They speak to a running service. Its operator's key is that of `campanile dev` if nothing else is said, or
+stands in operator.key in the data directory of `campanile serve`. Exit status: 0, or 1 with the reason.";
+
+#[derive(Debug, Args)]
+pub(super) struct Service {
+    /// The URL of the service
+    #[arg(long, value_name = "URL", env = "CAMPANILE_ENDPOINT", default_value = "http://127.0.0.1:8080")]
+    endpoint: String,
+    /// The operator's key
+    #[arg(long, value_name = "KEY", env = "CAMPANILE_OPERATOR_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// The file that holds it [default: /var/lib/campanile/operator.key, if it is there]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Meetings {
+    /// List meetings, the oldest first
+    List {
+        /// Those that have ended too, as long as they are remembered
+        #[arg(long)]
+        ended: bool,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Show all that is known of a meeting
+    Show {
+        /// Its MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// End a meeting: everybody is disconnected
+    End {
+        /// Its MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Attendees {
+    /// List the attendees of a meeting
+    List {
+        /// Its MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Delete an attendee: it is disconnected, and its join token is void
+    Remove {
+        /// The MeetingId
+        meeting: String,
+        /// The AttendeeId
+        attendee: String,
+        #[command(flatten)]
+        service: Service,
+    },
+}
+
+pub(super) fn meetings(verb: &Meetings) -> ExitCode {
+    finish(match verb {
+        Meetings::List { ended, service } => list_meetings(service, *ended),
+        Meetings::Show { meeting, service } => show_meeting(service, meeting),
+        Meetings::End { meeting, service } => service
+            .ask(Method::DELETE, &format!("meetings/{}", segment(meeting)))
+            .map(|answer| service.told(&answer, || format!("meeting {meeting} has ended\n"))),
+    })
+}
+
+pub(super) fn attendees(verb: &Attendees) -> ExitCode {
+    finish(match verb {
+        Attendees::List { meeting, service } => list_attendees(service, meeting),
+        Attendees::Remove { meeting, attendee, service } => service
+            .ask(Method::DELETE, &format!("meetings/{}/attendees/{}", segment(meeting), segment(attendee)))
+            .map(|answer| service.told(&answer, || format!("attendee {attendee} was removed\n"))),
+    })
+}
+
+fn finish(printed: anyhow::Result<String>) -> ExitCode {
+    match printed {
+        Ok(text) => {
+            print::block(&text);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            print::problem(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list_meetings(service: &Service, ended: bool) -> anyhow::Result<String> {
+    let mut meetings = Vec::new();
+    let mut after = String::new();
+    loop {
+        let path = format!("meetings?ended={ended}&limit={PAGE}{after}");
+        let page = service.ask(Method::GET, &path)?;
+        meetings.extend(page["meetings"].as_array().cloned().unwrap_or_default());
+        match page["next"].as_u64() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    let columns = [
+        ("MEETING", "meeting_id"),
+        ("EXTERNAL ID", "external_meeting_id"),
+        ("REGION", "media_region"),
+        ("CREATED", "created_at"),
+        ("ATTENDEES", "attendees"),
+        ("CONNECTED", "connected"),
+        ("ENDED", "end_reason"),
+    ];
+    let shown = if ended { &columns[..] } else { &columns[..columns.len() - 1] };
+    let table = || table(shown, &meetings, "no meetings\n");
+    Ok(service.told(&serde_json::json!({ "meetings": meetings }), table))
+}
+
+fn show_meeting(service: &Service, meeting: &str) -> anyhow::Result<String> {
+    let shown = service.ask(Method::GET, &format!("meetings/{}", segment(meeting)))?;
+    Ok(service.told(&shown, || {
+        let members = shown.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let lines = members.map(|(name, value)| format!("{:<22} {}\n", name.replace('_', " "), plain(value)));
+        lines.collect()
+    }))
+}
+
+fn list_attendees(service: &Service, meeting: &str) -> anyhow::Result<String> {
+    let answer = service.ask(Method::GET, &format!("meetings/{}/attendees", segment(meeting)))?;
+    let attendees = answer["attendees"].as_array().cloned().unwrap_or_default();
+    let columns = [
+        ("ATTENDEE", "attendee_id"),
+        ("EXTERNAL ID", "external_user_id"),
+        ("CREATED", "created_at"),
+        ("CONNECTED", "connected"),
+    ];
+    Ok(service.told(&answer, || table(&columns, &attendees, "no attendees\n")))
+}
+
+/// A value on one line; texts without quotes, and without what could move a terminal's cursor.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+    }
+}
+
+/// Columns as wide as what stands in them.
+fn table(columns: &[(&str, &str)], rows: &[Value], none: &str) -> String {
+    if rows.is_empty() {
+        return none.to_owned();
+    }
+    let cells = rows.iter().map(|row| columns.iter().map(|(_, member)| plain(&row[*member])).collect());
+    let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(cells).collect();
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let line = |cells: &Vec<String>| {
+        let padded = cells.iter().enumerate().map(|(column, cell)| {
+            let gap = width(column) - cell.chars().count();
+            format!("{cell}{}", " ".repeat(gap))
+        });
+        format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    lines.iter().map(line).collect()
+}
+
+/// A segment of a path: an id as it is; anything else so that it stays one segment.
+fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+impl Service {
+    fn told(&self, answer: &Value, text: impl FnOnce() -> String) -> String {
+        if self.json { format!("{answer:#}\n") } else { text() }
+    }
+
+    fn key(&self) -> anyhow::Result<String> {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path);
+            text.map(|key| key.trim().to_owned()).with_context(|| format!("cannot read {}", path.display()))
+        };
+        if let Some(key) = &self.key {
+            return Ok(key.clone());
+        }
+        if let Some(path) = &self.key_file {
+            return read(path);
+        }
+        let default = PathBuf::from(DEFAULT_DATA_DIR).join(OPERATOR_KEY_FILE);
+        if default.exists() { read(&default) } else { Ok(DEV_OPERATOR_KEY.to_owned()) }
+    }
+
+    /// One request; its answer, or why there is none.
+    fn ask(&self, method: Method, path: &str) -> anyhow::Result<Value> {
+        let endpoint = self.endpoint.trim_end_matches('/');
+        let url: Uri = format!("{endpoint}/admin/v1/{path}")
+            .parse()
+            .map_err(|_| anyhow!("`{endpoint}` is no URL; write --endpoint http://HOST:PORT"))?;
+        if !matches!(url.scheme_str(), Some("http" | "https")) {
+            bail!("`{endpoint}` is no URL of the service; write --endpoint http://HOST:PORT");
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri(url)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key()?))
+            .body(Empty::<Bytes>::new())
+            .context("the operator's key cannot be sent: it has characters that no header can hold")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request)).await });
+        let (status, body) =
+            answered.map_err(|_| anyhow!("{endpoint} does not answer"))?.with_context(|| {
+                format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
+            })?;
+        let answer: Value = serde_json::from_slice(&body)
+            .map_err(|_| anyhow!("{endpoint} answered {status}, and not as Campanile does"))?;
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let said = answer["error"].as_str().unwrap_or("no reason was given");
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                bail!("{endpoint} does not know this operator's key; give it with --key or --key-file")
+            }
+            _ => bail!("{said} ({endpoint} answered {status})"),
+        }
+    }
+}
+
+async fn exchange(request: Request<Empty<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let builder = Client::builder(TokioExecutor::new());
+    let answer = if request.uri().scheme_str() == Some("https") {
+        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
+        builder.build(connector).request(request).await?
+    } else {
+        // Without a look at the system's certificates, which need not be there.
+        builder.build_http().request(request).await?
+    };
+    let status = answer.status();
+    let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+    Ok((status, body.map_err(|error| anyhow!("{error}"))?.to_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_as_wide_as_they_must_be() {
+        let rows =
+            [json!({"a": "x", "b": 1}), json!({"a": "é long one", "b": null}), json!({"a": "\u{1b}[2J"})];
+        let shown = table(&[("NAME", "a"), ("COUNT", "b")], &rows, "nothing\n");
+        insta::assert_snapshot!(shown, @"
+        NAME        COUNT
+        x           1
+        é long one  -
+        \u{fffd}[2J        -
+        ");
+        assert_eq!(table(&[("NAME", "a")], &[], "nothing\n"), "nothing\n");
+    }
+
+    #[test]
+    fn what_is_no_id_stays_one_segment() {
+        assert_eq!(segment("../keys?x=/"), "%2E%2E%2Fkeys%3Fx%3D%2F");
+    }
+}
