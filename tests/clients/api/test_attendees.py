@@ -4,6 +4,7 @@ import concurrent.futures
 import re
 
 import pytest
+from botocore.exceptions import ParamValidationError
 
 from conftest import status
 
@@ -52,10 +53,11 @@ def test_create_answers_an_attendee(api, meeting):
     assert attendee["ExternalUserId"] == "ann"
 
 
-def test_same_external_id_is_the_same_attendee(api, meeting):
+def test_same_external_id_is_the_same_attendee(service, api, meeting):
     first = api.new_attendee(meeting, "ann")
     assert api.new_attendee(meeting, "ann") == first
     assert len(everyone(api, meeting)) == 1
+    assert len(service.events(meeting["MeetingId"], "AttendeeAdded")) == 1, "added once"
 
 
 def test_same_external_id_from_many_callers_is_one_attendee(api, meeting):
@@ -98,6 +100,21 @@ def test_reserved_external_ids_are_refused(api, meeting):
         api.new_attendee(meeting, "aws:u")
 
 
+@pytest.mark.new
+@pytest.mark.parametrize("name", ["a*b", "a?b", "a$b", "日本"])
+def test_external_ids_with_other_characters_are_refused(api, meeting, name):
+    with api.raises("BadRequestException"):
+        api.new_attendee(meeting, name)
+
+
+def test_an_external_id_of_one_character_does_not_leave_boto3(api, meeting):
+    """The same by raw HTTP: test_requests.py."""
+    sent = len(api.sent)
+    with pytest.raises(ParamValidationError):
+        api.new_attendee(meeting, "x")
+    assert len(api.sent) == sent
+
+
 def test_create_in_an_unknown_meeting(api, unharmed):
     with api.raises("NotFoundException"):
         api.create_attendee(MeetingId=UNKNOWN, ExternalUserId="ann")
@@ -118,9 +135,38 @@ def test_capabilities_are_echoed(api, meeting):
 
 
 @pytest.mark.new
-def test_content_needs_video(api, meeting):
+def test_capabilities_without_content_do_not_leave_boto3(api, meeting):
+    """The same by raw HTTP: test_requests.py."""
+    with pytest.raises(ParamValidationError):
+        api.new_attendee(meeting, "ann", Capabilities={"Audio": "SendReceive", "Video": "SendReceive"})
+
+
+@pytest.mark.new
+@pytest.mark.parametrize("content", ["SendReceive", "Receive"])
+@pytest.mark.parametrize(("video", "fits"), [("SendReceive", True), ("Receive", True), ("Send", False), ("None", False)])
+def test_content_that_is_received_needs_video_that_is_received(api, meeting, content, video, fits):
+    wanted = {"Audio": "SendReceive", "Video": video, "Content": content}
+    if fits:
+        assert api.new_attendee(meeting, "ann", Capabilities=wanted)["Capabilities"] == wanted
+        return
     with api.raises("BadRequestException"):
-        api.new_attendee(meeting, "ann", Capabilities={"Audio": "SendReceive", "Video": "None", "Content": "SendReceive"})
+        api.new_attendee(meeting, "ann", Capabilities=wanted)
+
+
+@pytest.mark.new
+def test_capabilities_have_four_values(api, meeting):
+    for value in ("SendReceive", "Send", "Receive", "None"):
+        wanted = {"Audio": value, "Video": "SendReceive", "Content": "None"}
+        assert api.new_attendee(meeting, f"user-{value}", Capabilities=wanted)["Capabilities"] == wanted
+    with api.raises("BadRequestException"):
+        api.new_attendee(meeting, "ann", Capabilities={"Audio": "Loud", "Video": "SendReceive", "Content": "None"})
+
+
+@pytest.mark.new
+def test_one_who_is_there_keeps_its_capabilities(api, meeting):
+    first = api.new_attendee(meeting, "ann")
+    listen = dict.fromkeys(["Audio", "Video", "Content"], "Receive")
+    assert api.new_attendee(meeting, "ann", Capabilities=listen) == first
 
 
 @pytest.mark.new
@@ -166,6 +212,22 @@ def test_batch_with_one_bad_id_makes_the_others(api, meeting):
     (error,) = answer["Errors"]
     assert error["ExternalUserId"] == "x" * 65
     assert error["ErrorCode"] and error["ErrorMessage"]
+
+
+@pytest.mark.new
+def test_batch_with_capabilities_of_each(api, meeting):
+    listen = dict.fromkeys(["Audio", "Video", "Content"], "Receive")
+    impossible = {"Audio": "SendReceive", "Video": "None", "Content": "Receive"}
+    answer = api.batch_create_attendee(
+        MeetingId=meeting["MeetingId"],
+        Attendees=[
+            {"ExternalUserId": "ann", "Capabilities": listen},
+            {"ExternalUserId": "bob", "Capabilities": impossible},
+            {"ExternalUserId": "cleo"},
+        ],
+    )
+    assert [attendee["Capabilities"]["Audio"] for attendee in answer["Attendees"]] == ["Receive", "SendReceive"]
+    assert [error["ExternalUserId"] for error in answer["Errors"]] == ["bob"]
 
 
 def test_batch_with_one_id_twice_makes_one(api, meeting):
@@ -246,11 +308,25 @@ def test_list_pages_without_repeats(api, meeting):
     assert len(api.list_attendees(MeetingId=meeting["MeetingId"], MaxResults=7)["Attendees"]) == 7
 
 
-def test_list_takes_as_many_as_its_namespace_allows(api, meeting):
-    most = 99 if api.generation == "old" else 100
-    api.list_attendees(MeetingId=meeting["MeetingId"], MaxResults=most)
+def test_a_page_holds_at_most_100(api, meeting):
+    fill(api, meeting, 101)
+    here = {"MeetingId": meeting["MeetingId"]}
+    assert len(api.list_attendees(**here, MaxResults=100)["Attendees"]) == 100
     with api.raises("BadRequestException"):
-        api.list_attendees(MeetingId=meeting["MeetingId"], MaxResults=most + 1)
+        api.list_attendees(**here, MaxResults=101)
+    default = 99 if api.generation == "old" else 100
+    assert len(api.list_attendees(**here)["Attendees"]) == default, "unless told otherwise"
+
+
+def test_pages_stay_right_while_attendees_come_and_go(api, meeting):
+    made = [api.new_attendee(meeting, f"user-{n}") for n in range(6)]
+    here = {"MeetingId": meeting["MeetingId"]}
+    page = api.list_attendees(**here, MaxResults=3)
+    for gone in (made[0], made[2], made[4]):
+        api.delete_attendee(**here, AttendeeId=gone["AttendeeId"])
+    late = api.new_attendee(meeting, "late")
+    rest = api.list_attendees(**here, NextToken=page["NextToken"])
+    assert rest["Attendees"] == [made[3], made[5], late]
 
 
 def test_list_refuses_a_token_that_it_did_not_make(api, meeting):

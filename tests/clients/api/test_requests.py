@@ -137,9 +137,46 @@ def test_request_tokens_out_of_their_bounds(wire, bad):
     assert_error(wire.send("POST", "/meetings", create(ClientRequestToken=bad)), 400, "BadRequestException")
 
 
+def test_a_create_without_a_request_token(wire):
+    body = create()
+    del body["ClientRequestToken"]
+    answer = wire.send("POST", "/meetings", body)
+    assert_error(answer, 400, "BadRequestException")
+    assert "clientRequestToken" in answer.json["Message"]
+
+
 @pytest.mark.parametrize("members", [{"ExternalMeetingId": "x" * 65}, {"MeetingHostId": "x" * 65}, {"MediaRegion": "x" * 65}])
 def test_members_that_are_too_long(wire, members):
     assert_error(wire.send("POST", "/meetings", create(**members)), 400, "BadRequestException")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"ExternalMeetingId": "x"},
+        {"MeetingHostId": "x"},
+        {"MediaRegion": "x"},
+        {"PrimaryMeetingId": "x"},
+        {"TenantIds": []},
+        {"TenantIds": ["x"]},
+        {"MeetingFeatures": {"Attendee": {"MaxCount": 0}}},
+        {"Tags": [{"Key": "", "Value": "v"}]},
+        {"Tags": [{"Value": "v"}]},
+    ],
+    ids=str,
+)
+def test_members_that_are_too_small(wire, members):
+    assert_error(wire.send("POST", "/meetings", create(**members)), 400, "BadRequestException")
+
+
+def test_numbers_of_attendees_with_a_meeting(wire):
+    """A member that only today's namespace has tells that the caller is of it: it must name one to twenty."""
+    path = "/meetings?operation=create-attendees"
+    for count in (0, 21):
+        attendees = [{"ExternalUserId": f"user-{n}"} for n in range(count)]
+        body = create(MeetingFeatures={}, Attendees=attendees)
+        assert_error(wire.send("POST", path, body), 400, "BadRequestException")
+    assert_error(wire.send("POST", path, create(MeetingFeatures={})), 400, "BadRequestException")
 
 
 def test_a_constraint_is_explained(wire):
@@ -209,6 +246,11 @@ def test_a_chunked_body_of_two_mebibytes(wire):
         ("POST", f"/meetings/{UNKNOWN}/attendees?operation=nope"),
         ("PATCH", f"/meetings/{UNKNOWN}"),
         ("GET", f"/meetings/{UNKNOWN}/attendees/{UNKNOWN}/more"),
+        ("PUT", f"/meetings/{UNKNOWN}/attendees/capabilities?operation=nope"),
+        ("POST", f"/meetings/{UNKNOWN}/transcription?operation=nope"),
+        ("POST", f"/meetings/{UNKNOWN}/tags?operation=nope"),
+        ("POST", f"/meetings/{UNKNOWN}/attendees/{UNKNOWN}/tags?operation=nope"),
+        ("POST", "/tags?operation=nope"),
     ],
 )
 def test_unknown_routes(wire, method, path):
@@ -216,7 +258,7 @@ def test_unknown_routes(wire, method, path):
     assert_error(answer, 404, "UnknownOperationException")
 
 
-@pytest.mark.parametrize("query", ["max-results=0", "max-results=100", "max-results=abc", "max-results=-1", "next-token=garbage"])
+@pytest.mark.parametrize("query", ["max-results=0", "max-results=101", "max-results=abc", "max-results=-1", "next-token=garbage"])
 def test_queries_of_list_meetings(wire, query):
     assert_error(wire.send("GET", f"/meetings?{query}"), 400, "BadRequestException")
 
