@@ -172,6 +172,14 @@ def test_a_quota_has_the_class_of_2019(api, meeting):
     assert len(api.sent) - sent == 1, "it is not taken for throttling"
 
 
+def test_throttling_has_the_class_of_2019_and_is_tried_five_times(service, meeting):
+    throttled = Api(service, headers={"x-campanile-fault": "GetMeeting:*:ThrottlingException"})
+    with throttled.raises("ThrottledClientException") as refused:
+        throttled.get_meeting(MeetingId=meeting["MeetingId"])
+    assert status(refused.value.response) == 429
+    assert len(throttled.sent) == 5
+
+
 def test_a_wrong_secret(service, meeting):
     with pytest.raises(ClientError) as refused:
         Api(service, aws_secret_access_key="wrong").get_meeting(MeetingId=meeting["MeetingId"])
