@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use crate::config::{AccessKey, Config, Mode};
+use crate::config::{AccessKey, Config, DEV_OPERATOR_KEY, Mode, OperatorKey};
 
 /// One line that says why we stop.
 pub(super) fn problem(text: &str) {
@@ -39,6 +39,11 @@ pub(super) fn started(reached: &Reached<'_>) -> String {
     text += &format!("ports       {}\n", ports(*http, *media));
     if let (Mode::Dev, Some(key)) = (config.mode, config.auth.keys.first()) {
         text += &exports(endpoint, key, &config.auth.region);
+        if let OperatorKey::Given(key) = &config.security.operator_key
+            && key.reveal() != DEV_OPERATOR_KEY
+        {
+            text += &format!("export CAMPANILE_OPERATOR_KEY={}\n", quoted(key.reveal()));
+        }
         text += &format!(
             "\naws chime-sdk-meetings create-meeting --endpoint-url {endpoint} --client-request-token demo \
              --media-region us-east-1 --external-meeting-id demo\n\nCtrl-C ends it.\n"

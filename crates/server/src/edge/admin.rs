@@ -3,6 +3,7 @@
 //! JSON in and out, names in snake case, times in RFC 3339. Every request shows the operator's key as a bearer token.
 //! Unlike the AWS API it sees the meetings of all accounts. Refusals are `{"error": "…"}`.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
@@ -28,6 +29,10 @@ const PAGE: u32 = 100;
 const LARGEST_PAGE: u32 = 1000;
 /// The new namespace's words; whoever made a meeting, the operator may end it.
 const NAMESPACE: Namespace = Namespace::ChimeSdkMeetings;
+
+/// How much of a text that is no id is repeated.
+const ID_SHOWN: usize = 64;
+const EXAMPLE: &str = "2f1c9a1e-0000-4000-8000-0123456789ab";
 
 /// Everything below `/admin/v1`.
 pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
@@ -63,6 +68,8 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
 /// Why an operator is refused.
 enum Refused {
     NoMeeting,
+    /// What should be an id is none.
+    NoId(String),
     Refusal(Refusal),
     Unavailable(Unavailable),
 }
@@ -86,6 +93,10 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Refused::NoMeeting => refuse(StatusCode::NOT_FOUND, "there is no such meeting"),
+            Refused::NoId(text) => {
+                let shown: String = text.chars().take(ID_SHOWN).collect();
+                refuse(StatusCode::BAD_REQUEST, &format!("`{shown}` is no id: ids look like {EXAMPLE}"))
+            }
             Refused::Refusal(refusal) => refuse(StatusCode::NOT_FOUND, &refusal.to_string()),
             Refused::Unavailable(unavailable) => {
                 tracing::warn!(error = %unavailable, "an operator was not answered");
@@ -93,6 +104,10 @@ impl IntoResponse for Refused {
             }
         }
     }
+}
+
+fn id<T: FromStr>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|_| Refused::NoId(text.to_owned()))
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,8 +133,9 @@ async fn list_meetings(
 
 async fn show_meeting(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<MeetingId>,
+    Path(meeting): Path<String>,
 ) -> Result<Json<Value>, Refused> {
+    let meeting: MeetingId = id(&meeting)?;
     let kept = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting)?;
     let mut shown = summary(&app, &kept);
     let KeptMeeting { meeting, .. } = kept;
@@ -161,8 +177,9 @@ fn summary(app: &App, kept: &KeptMeeting) -> Value {
 
 async fn end_meeting(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<MeetingId>,
+    Path(meeting): Path<String>,
 ) -> Result<Json<Value>, Refused> {
+    let meeting: MeetingId = id(&meeting)?;
     write(&app, meeting, Write::EndMeeting { meeting, reason: EndReason::Operator }).await?;
     tracing::info!(%meeting, "an operator ended a meeting");
     Ok(Json(json!({ "meeting_id": meeting.to_string(), "ended": true })))
@@ -170,8 +187,9 @@ async fn end_meeting(
 
 async fn list_attendees(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<MeetingId>,
+    Path(meeting): Path<String>,
 ) -> Result<Json<Value>, Refused> {
+    let meeting: MeetingId = id(&meeting)?;
     let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting)?.meeting.account;
     let connected = app.live.presences().connected(meeting);
     let (mut attendees, mut after) = (Vec::new(), None);
@@ -202,8 +220,9 @@ fn attendee_shape(attendee: &Attendee, connected: bool) -> Value {
 
 async fn remove_attendee(
     State(app): State<Arc<App>>,
-    Path((meeting, attendee)): Path<(MeetingId, AttendeeId)>,
+    Path((meeting, attendee)): Path<(String, String)>,
 ) -> Result<Json<Value>, Refused> {
+    let (meeting, attendee): (MeetingId, AttendeeId) = (id(&meeting)?, id(&attendee)?);
     write(&app, meeting, Write::DeleteAttendee { meeting, attendee }).await?;
     tracing::info!(%meeting, %attendee, "an operator removed an attendee");
     let (meeting, attendee) = (meeting.to_string(), attendee.to_string());

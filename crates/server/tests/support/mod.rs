@@ -1,5 +1,7 @@
 //! Boots the binary as a user would, on free ports and a directory of its own.
 
+#![allow(dead_code, reason = "shared by test crates, each of which uses its part")]
+
 pub mod client;
 
 use std::io::{Read, Write};
