@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_the_python_of_the_readme(service, tmp_path, api):
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **variables},
     )
     assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.new
+def test_the_python_of_the_faults_page(own_service, tmp_path):
+    service = own_service().start()
+    (script,) = blocks((ROOT / "docs" / "reference" / "faults.md").read_text(), "python")
+    script = script.replace("http://127.0.0.1:8080", service.endpoint)
+    keys = {"AWS_ACCESS_KEY_ID": service.ready["access_key_id"], "AWS_SECRET_ACCESS_KEY": service.ready["secret_access_key"]}
+    answer = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **keys},
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "injected_faults_total{operation=\"CreateMeeting\"} 1" in metrics_of(service)
+
+
+def metrics_of(service):
+    with urllib.request.urlopen(f"{service.endpoint}/metrics", timeout=10) as answer:
+        return answer.read().decode()
 
 
 @pytest.mark.new

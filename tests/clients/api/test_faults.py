@@ -51,7 +51,6 @@ def get(api, meeting):
 # -- classes and attempts
 
 
-@pytest.mark.new
 @pytest.mark.parametrize("name", CLASSES)
 def test_every_class_of_error_in_the_callers_namespace(service, api, meeting, name):
     expected_status, old, new = CLASSES[name]
@@ -63,7 +62,6 @@ def test_every_class_of_error_in_the_callers_namespace(service, api, meeting, na
     assert_error(answer, expected_status, kind, answer.json["Code"])
 
 
-@pytest.mark.new
 def test_throttling_is_tried_again_and_then_raised(faulty, meeting):
     api = faulty("GetMeeting:*:ThrottlingException")
     with api.raises("ThrottlingException" if api.generation == "new" else "ThrottledClientException") as refused:
@@ -79,6 +77,12 @@ def test_one_503_is_tried_again_and_then_well(faulty, meeting):
     if api.generation == "new":
         first, second = (request.headers["amz-sdk-invocation-id"] for request in api.sent)
         assert first == second
+
+
+def test_a_503_says_when_to_come_back(service, meeting):
+    path = f"/meetings/{meeting['MeetingId']}"
+    answer = Wire(service).send("GET", path, headers={"x-campanile-fault": "GetMeeting:*:ServiceUnavailableException"})
+    assert int(answer.headers["Retry-After"]) >= 1
 
 
 @pytest.mark.new

@@ -140,6 +140,26 @@ def test_attendees_are_listed_and_removed(operator, service, api, meeting):
 # -- what goes wrong
 
 
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (["meetings", "show", UNKNOWN], "meeting"),
+        (["meetings", "end", UNKNOWN], "meeting"),
+        (["meetings", "show", "no-guid"], "`no-guid`"),
+        (["meetings", "show", "../keys"], "`../keys`"),
+        (["attendees", "list", UNKNOWN], "meeting"),
+        (["attendees", "remove", UNKNOWN, UNKNOWN], "meeting"),
+    ],
+    ids=["show", "end", "no-id", "path", "list", "remove"],
+)
+def test_unknown_ids_are_explained_in_one_line(operator, arguments, what):
+    assert what in operator.refused(*arguments)
+
+
+def test_an_unknown_attendee_is_explained_in_one_line(operator, meeting):
+    assert "attendee" in operator.refused("attendees", "remove", meeting["MeetingId"], UNKNOWN).lower()
+
+
 def test_a_wrong_key_is_explained_in_one_line(operator):
     for arguments in (["meetings", "list"], ["meetings", "list", "--json"], ["attendees", "list", UNKNOWN]):
         assert "key" in operator.refused(*arguments, CAMPANILE_OPERATOR_KEY="wrong-key").lower()

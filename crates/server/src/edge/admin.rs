@@ -67,7 +67,7 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
 
 /// Why an operator is refused.
 enum Refused {
-    NoMeeting,
+    NoMeeting(MeetingId),
     /// What should be an id is none.
     NoId(String),
     Refusal(Refusal),
@@ -92,7 +92,7 @@ impl From<Unavailable> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
-            Refused::NoMeeting => refuse(StatusCode::NOT_FOUND, "there is no such meeting"),
+            Refused::NoMeeting(id) => refuse(StatusCode::NOT_FOUND, &format!("there is no meeting {id}")),
             Refused::NoId(text) => {
                 let shown: String = text.chars().take(ID_SHOWN).collect();
                 refuse(StatusCode::BAD_REQUEST, &format!("`{shown}` is no id: ids look like {EXAMPLE}"))
@@ -136,7 +136,7 @@ async fn show_meeting(
     Path(meeting): Path<String>,
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting)?;
-    let kept = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting)?;
+    let kept = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?;
     let mut shown = summary(&app, &kept);
     let KeptMeeting { meeting, .. } = kept;
     let text = |arn: &Option<campanile_control::Arn>| arn.as_ref().map(|arn| arn.as_str().to_owned());
@@ -190,7 +190,7 @@ async fn list_attendees(
     Path(meeting): Path<String>,
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting)?;
-    let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting)?.meeting.account;
+    let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?.meeting.account;
     let connected = app.live.presences().connected(meeting);
     let (mut attendees, mut after) = (Vec::new(), None);
     loop {
@@ -231,7 +231,7 @@ async fn remove_attendee(
 
 /// In the name of the meeting's own account.
 async fn write(app: &Arc<App>, meeting: MeetingId, write: Write) -> Result<(), Refused> {
-    let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting)?.meeting.account;
+    let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?.meeting.account;
     let command = Command { account, namespace: NAMESPACE, operation: Operation::Write(write) };
     carry_out(app, command).await?;
     Ok(())

@@ -27,7 +27,7 @@ use crate::store::{DecideError, Unavailable};
 /// The largest legal call, 100 attendees with tags, stays under 200 KiB.
 const LARGEST_BODY: usize = 1 << 20;
 /// `Retry-After` when the store has too much to do.
-const RETRY_SECONDS: u32 = 1;
+pub const RETRY_SECONDS: u32 = 1;
 /// The operation in logs and metrics of what is none.
 const NO_OPERATION: &str = "unknown";
 
@@ -117,7 +117,6 @@ async fn answer(
     }
     let account = authenticate(app, parts, path, query, body, log)?;
     let route = route?;
-    let struck = strike(app, parts, &route).await?;
     let document = parse::document(route.call, body)?;
     let explicit = app.config.api.namespace;
     let signs = Signs { explicit, headers: &parts.headers, route: Some(&route), document: Some(&document) };
@@ -125,6 +124,7 @@ async fn answer(
         Some(told) => told,
         None => namespace::caller(&signs, maker(app, &account, &route).await),
     };
+    let struck = strike(app, parts, &route).await?;
     let command = parse::command(&route, &document, account, log.namespace)?;
     let outcome = carry_out(app, command).await.map_err(|error| {
         let fault = told(error, log.request_id);

@@ -13,6 +13,8 @@ use std::time::Duration;
 use campanile_aws::error::{Cause, Fault};
 use campanile_aws::route::Operation;
 
+use crate::edge::api::RETRY_SECONDS;
+
 /// The header that brings a fault with a request.
 pub const HEADER: &str = "x-campanile-fault";
 /// How many values of the header are told apart. Beyond, the oldest is forgotten and begins to count anew.
@@ -41,7 +43,9 @@ impl Effect {
             Effect::Lost => Cause::ServiceFailure,
             Effect::Delay(_) => return None,
         };
-        Some(Fault::new(cause, format!("This fault was asked for ({HEADER} or --fault).")))
+        let message = format!("This fault was asked for ({HEADER} or --fault).");
+        let retry_after = (cause == Cause::ServiceUnavailable).then_some(RETRY_SECONDS);
+        Some(Fault { retry_after, ..Fault::new(cause, message) })
     }
 }
 
@@ -262,6 +266,7 @@ mod tests {
     fn the_answer_says_that_it_was_asked_for() {
         let fault = Effect::Error(Cause::ServiceUnavailable).fault().unwrap();
         assert!(fault.message.contains(HEADER));
+        assert_eq!(fault.retry_after, Some(RETRY_SECONDS));
         assert_eq!(Effect::Lost.fault().unwrap().cause, Cause::ServiceFailure);
         assert_eq!(Effect::Delay(Duration::ZERO).fault(), None);
     }
