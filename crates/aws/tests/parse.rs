@@ -249,7 +249,7 @@ fn wrong_types_name_their_member() {
 fn attendees() {
     let made = new_attendee(Chime, r#"{"ExternalUserId": "user-\u00e9"}"#).unwrap();
     assert_eq!(made.external_user_id.as_str(), "user-é");
-    assert_eq!((made.capabilities, made.tags.is_empty()), (None, true));
+    assert_eq!((made.capabilities, made.tags.iter().len()), (None, 0));
 
     let body =
         r#"{"ExternalUserId":"u1","Capabilities":{"Audio":"Receive","Video":"Receive","Content":"None"}}"#;
@@ -260,7 +260,7 @@ fn attendees() {
     let tagged = r#"{"ExternalUserId":"u1","Tags":[{"Key":"k","Value":"v"}]}"#;
     assert_eq!(new_attendee(Chime, tagged).unwrap().tags.iter().collect::<Vec<_>>(), [("k", "v")]);
     // No member of that operation in the new namespace, so it is ignored.
-    assert!(new_attendee(ChimeSdkMeetings, tagged).unwrap().tags.is_empty());
+    assert_eq!(new_attendee(ChimeSdkMeetings, tagged).unwrap().tags.iter().len(), 0);
 }
 
 #[test]

@@ -101,6 +101,7 @@ mod tests {
     fn reads_any_case_and_writes_lower() {
         let id: MeetingId = "2F1C9A1E-0000-4000-8000-0123456789AB".parse().unwrap();
         assert_eq!(id.to_string(), "2f1c9a1e-0000-4000-8000-0123456789ab");
+        assert_eq!(AccountId("000000000042".into()).to_string(), "000000000042");
     }
 
     #[test]

@@ -302,6 +302,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn namespaces_have_the_names_of_their_sdks() {
+        for (namespace, name) in
+            [(Namespace::Chime, "chime"), (Namespace::ChimeSdkMeetings, "chime-sdk-meetings")]
+        {
+            assert_eq!(namespace.as_str(), name);
+            assert_eq!(Namespace::named(name), Some(namespace));
+        }
+        assert_eq!(Namespace::named("Chime"), None);
+    }
+
+    #[test]
+    fn media_are_sent_and_received() {
+        use MediaCapability::{None, Receive, Send, SendReceive};
+        let table = [SendReceive, Send, Receive, None].map(|medium| (medium.sends(), medium.receives()));
+        assert_eq!(table, [(true, true), (true, false), (false, true), (false, false)]);
+    }
+
+    #[test]
     fn capabilities_come_together() {
         let violations = Capabilities::parse(Some("Send"), Some("all"), None).unwrap_err();
         let members: Vec<&str> = violations.iter().map(|violation| violation.member.as_str()).collect();

@@ -102,8 +102,19 @@ fn pages_hold_one_to_a_hundred() {
     ] {
         assert_eq!(MaxResults::parse(text).ok().map(MaxResults::count), count, "{text}");
     }
+    let rule = |text: &str| MaxResults::parse(text).unwrap_err().rule;
+    assert_eq!([rule("0"), rule("-1"), rule("101")], [Rule::AtLeast(1), Rule::AtLeast(1), Rule::AtMost(100)]);
+    assert_eq!(rule("x"), Rule::WholeNumber);
+    let rule = |count| AttendeeMax::parse(count).unwrap_err().rule;
+    assert_eq!([rule(0), rule(251)], [Rule::AtLeast(1), Rule::AtMost(250)]);
     assert_eq!(MaxResults::whole(OLD).count(), 99);
     assert_eq!(MaxResults::whole(NEW).count(), 100);
+}
+
+#[test]
+fn stored_tags_are_taken_as_they_are() {
+    let odd = vec![("*".to_owned(), "*".to_owned())];
+    assert_eq!(Tags::from_stored(odd).iter().collect::<Vec<_>>(), [("*", "*")]);
 }
 
 #[test]

@@ -64,6 +64,12 @@ fn what_goes_together() {
 }
 
 #[test]
+fn each_engine_has_its_structure() {
+    let members = Transcriber::ALL.map(Transcriber::member);
+    assert_eq!(members, ["EngineTranscribeSettings", "EngineTranscribeMedicalSettings"]);
+}
+
+#[test]
 fn medical_needs_its_three() {
     let whole = vec![text("LanguageCode", "en-US"), text("Specialty", "UROLOGY"), text("Type", "DICTATION")];
     assert!(members(Transcriber::Medical, whole).is_empty());
