@@ -65,6 +65,28 @@ WRITTEN = [
     ("X-ODD", "[1,2.5,-3,true,null]"),
 ]
 
+# Credentials, signed headers, signature, date.
+GOOD = ("AKIDEXAMPLE/20261122/us-east-1/chime/aws4_request", "host;x-amz-date", "a" * 64, "20261122T230000Z")
+CREDENTIALS = [
+    GOOD,
+    ("AKID/20261122/us-east-1/chime", *GOOD[1:]),
+    ("AKID/20261122/us-east-1/chime/aws3", *GOOD[1:]),
+    ("AKID/20261122/us-east-1/s3/aws4_request", *GOOD[1:]),
+    ("AKID/20261122//chime/aws4_request", *GOOD[1:]),
+    ("AKID/20261122/us east 1/chime/aws4_request", *GOOD[1:]),
+    ("A/B/20261122/us-east-1/chime/aws4_request", *GOOD[1:]),
+    ("AKIDEXAMPLE/20261122/us-east-1/chime/aws4_request/x", *GOOD[1:]),
+    ("AKIDEXAMPLE/20261121/us-east-1/chime/aws4_request", *GOOD[1:]),
+    (GOOD[0], "x-amz-date", *GOOD[2:]),
+    (GOOD[0], "Host", *GOOD[2:]),
+    (GOOD[0], "host;host", *GOOD[2:]),
+    (GOOD[0], "host;absent;;", *GOOD[2:]),
+    (GOOD[0], ";".join(["host", *(f"h{n}" for n in range(70))]), *GOOD[2:]),
+    (*GOOD[:2], "A" * 64, GOOD[3]),
+    (*GOOD[:2], "00, Signature=00", GOOD[3]),
+    *((*GOOD[:3], date) for date in ["20261122T225959", "20261122T246060Z", "20261122T2300001Z", "99991231T235959Z"]),
+]
+
 
 def captured():
     """Each captured request as it stands in its file: head, empty line, body."""
@@ -79,6 +101,14 @@ def captured():
 def written():
     for target, body in WRITTEN:
         yield f"{target} HTTP/1.1\nUser-Agent: api/chime#1\n\n{body}".encode()
+
+
+def credentials():
+    for credential, signed, signature, date in CREDENTIALS:
+        yield (
+            f"GET /meetings HTTP/1.1\nHost: h\nX-Amz-Date: {date}\nAuthorization: AWS4-HMAC-SHA256 "
+            f"Credential={credential}, SignedHeaders={signed}, Signature={signature}\n\n"
+        ).encode()
 
 
 def signed(requests):
@@ -105,6 +135,6 @@ def write(target, seeds):
 
 
 requests = [*captured(), *written()]
-write("sigv4", signed(requests))
+write("sigv4", signed([*requests, *credentials()]))
 write("rest", requests)
 write("page", tokens())

@@ -4,15 +4,15 @@
 
 use campanile_aws::error::Fault;
 use campanile_aws::namespace::{Signs, caller, told};
-use campanile_aws::parse::{command, document};
+use campanile_aws::parse::{command, document, resource_arn};
 use campanile_aws::route::{Route, route, route_under};
 use campanile_control::{AccountId, Command, Namespace};
 use percent_encoding::percent_decode_str;
 
-use super::wire::{NAMESPACES, SHORT_MESSAGE, Wire, check_refusal, coded};
+use super::wire::{LONGEST_ARN, NAMESPACES, SHORT_MESSAGE, Wire, check_refusal, coded};
 
-/// A message may name each item of a list: those with tags are the longest, 50 of them with a key of 128 characters.
-const LONG_MESSAGE: usize = 64 << 10;
+/// A message may name each item of a list: 250 excluded attendees make the longest, with 128 characters of each.
+const LONG_MESSAGE: usize = 192 << 10;
 
 /// Takes the input as the text of a request.
 pub fn run(data: &[u8]) {
@@ -54,6 +54,11 @@ fn read(asked: &Wire) -> Outcome {
     }
     let commands =
         NAMESPACES.map(|namespace| command(&route, &document, account(), namespace).map_err(Fault::from));
+    if commands.iter().any(Result::is_ok) {
+        // It goes into the answer if the command is refused later.
+        let arn = resource_arn(&route, &document).unwrap_or_default();
+        assert!(arn.len() <= LONGEST_ARN, "{arn}");
+    }
     Outcome::Read(route, told, commands)
 }
 

@@ -95,8 +95,10 @@ fn check_authorization(text: &str) {
     }
     assert!(signed_headers.is_sorted_by(|one, next| one < next), "{signed_headers:?}");
     assert!(signed_headers.contains(&"host") && signed_headers.len() <= MOST_SIGNED, "{signed_headers:?}");
-    // The order of the parameters says nothing.
     let (algorithm, parameters) = text.trim().split_once([' ', '\t']).unwrap();
+    let credential = format!("Credential={access_key_id}/{scope_date}/{region}/{service}/aws4_request");
+    assert!(parameters.split(',').any(|parameter| parameter.trim() == credential), "{text}");
+    // The order of the parameters says nothing.
     let parameters: Vec<_> = parameters.split(',').rev().collect();
     let reversed = format!("{algorithm}\t{}", parameters.join(","));
     assert_eq!(Authorization::parse(&reversed), Ok(authorization), "{reversed}");

@@ -9,6 +9,8 @@ pub(crate) const NAMESPACES: [Namespace; 2] = [Namespace::Chime, Namespace::Chim
 /// Most messages name one thing and what is wrong with it. What a client sent is shortened to 128 characters, which are
 /// 512 bytes at most.
 pub(crate) const SHORT_MESSAGE: usize = 1024;
+/// The model's AmazonResourceName, in bytes: 1011 characters.
+pub(crate) const LONGEST_ARN: usize = 4 * 1011;
 /// hyper passes no more header lines on.
 const MOST_HEADERS: usize = 100;
 
@@ -64,6 +66,7 @@ pub(crate) fn coded(bytes: &[u8]) -> String {
 /// A refusal is the caller's fault, does not grow with what the caller sent, and is JSON whatever it repeats.
 pub(crate) fn check_refusal(fault: &Fault, longest: usize) {
     assert!(fault.message.len() <= longest, "{} bytes: {fault}", fault.message.len());
+    assert!(fault.resource.as_ref().is_none_or(|arn| arn.len() <= LONGEST_ARN), "{fault:?}");
     let response = fault.response(Namespace::ChimeSdkMeetings, Uuid::nil());
     assert!(response.status().is_client_error(), "{}: {fault}", response.status());
     let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
