@@ -19,7 +19,7 @@ pub fn run(data: &[u8]) {
     let Some(asked) = Wire::parse(data) else { return };
     let read = read(&asked);
     assert_eq!(read, self::read(&asked), "the same request reads differently the second time");
-    check(&asked, &read);
+    check(&read);
     check_same_request(&asked, &read);
     check_endpoints(&asked, &read);
 }
@@ -62,10 +62,10 @@ fn read(asked: &Wire) -> Outcome {
     Outcome::Read(route, told, commands)
 }
 
-fn check(asked: &Wire, read: &Outcome) {
+fn check(read: &Outcome) {
     match read {
         // A method is repeated in whole: the bound of a request's head is its bound.
-        Outcome::NoRoute(fault) => check_refusal(fault, SHORT_MESSAGE + asked.method.as_str().len()),
+        Outcome::NoRoute(fault) => check_refusal(fault, SHORT_MESSAGE),
         Outcome::NoDocument(_, fault) => check_refusal(fault, SHORT_MESSAGE),
         Outcome::Read(_, _, commands) => {
             for (command, namespace) in commands.iter().zip(NAMESPACES) {

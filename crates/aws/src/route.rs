@@ -453,12 +453,12 @@ impl Asked<'_> {
     }
 
     fn unknown_path(&self) -> RouteError {
-        RouteError::UnknownPath { method: self.method.to_string(), path: shorten(self.raw_path) }
+        RouteError::UnknownPath { method: shorten(self.method.as_str()), path: shorten(self.raw_path) }
     }
 
     fn unknown_operation(&self, operation: &str) -> RouteError {
         RouteError::UnknownOperation {
-            method: self.method.to_string(),
+            method: shorten(self.method.as_str()),
             path: shorten(self.raw_path),
             operation: shorten(operation),
         }
@@ -477,7 +477,7 @@ fn ids(operation: Operation, meeting: &str, attendee: &str) -> Result<(MeetingId
 }
 
 /// What a client sent goes into a message, but not at any length.
-fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     /// Longer than every legal path.
     const SHOWN: usize = 128;
     match text.char_indices().nth(SHOWN) {
@@ -660,6 +660,16 @@ mod tests {
         assert_eq!(query.value("max-results"), Some("5"));
         assert_eq!(query.value("x"), Some(""));
         assert_eq!(query.value("y"), None);
+    }
+
+    #[test]
+    fn nothing_is_repeated_at_any_length() {
+        let long = "X".repeat(20_000);
+        for request in
+            [format!("{long} /nope"), format!("GET /{long}"), format!("GET /meetings?operation={long}")]
+        {
+            assert!(ask(&request).unwrap_err().to_string().len() < 500);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::scalar::length;
-use crate::violation::{Rule, Violation};
+use crate::violation::{Rule, Violation, member_name};
 
 /// The engines of the API. Each has a structure of settings of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -188,7 +188,7 @@ impl Transcription {
             Transcriber::Medical => {
                 for name in ["LanguageCode", "Specialty", "Type"] {
                     if configuration.text(name).is_none() {
-                        violations.push(Violation::missing(&camel(name)));
+                        violations.push(Violation::missing(&member_name(name)));
                     }
                 }
             }
@@ -240,7 +240,7 @@ impl Transcription {
     /// Which settings of Amazon Transcribe go together.
     fn check_transcribe(&self, violations: &mut Vec<Violation>) {
         let mut refuse = |name: &str, sentence| {
-            violations.push(Violation::new(&camel(name), Rule::Between(sentence)));
+            violations.push(Violation::new(&member_name(name), Rule::Between(sentence)));
         };
         let has = |name| self.text(name).is_some();
         let identify = self.flag("IdentifyLanguage");
@@ -275,7 +275,7 @@ impl Transcription {
 
     fn check_languages(&self, identify: bool, violations: &mut Vec<Violation>) {
         let mut refuse = |name: &str, sentence| {
-            violations.push(Violation::new(&camel(name), Rule::Between(sentence)));
+            violations.push(Violation::new(&member_name(name), Rule::Between(sentence)));
         };
         let options: Option<Vec<&str>> = self.text("LanguageOptions").map(|list| list.split(',').collect());
         if options.is_some() && !identify {
@@ -297,7 +297,7 @@ impl Transcription {
 
 /// The constraint that one setting breaks by itself.
 fn broken(engine: Transcriber, name: &str, setting: &Setting) -> Option<Violation> {
-    let member = camel(name);
+    let member = member_name(name);
     let kind = engine.settings().iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
     match (kind, setting) {
         (Some(Kind::OneOf(names)), Setting::Text(text)) => {
@@ -316,11 +316,4 @@ fn broken(engine: Transcriber, name: &str, setting: &Setting) -> Option<Violatio
             Some(Violation::new(&member, Rule::Between("Member is no setting of this engine")))
         }
     }
-}
-
-/// `LanguageCode` as messages write it: `languageCode`.
-fn camel(name: &str) -> String {
-    let mut characters = name.chars();
-    let first = characters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(characters).collect()
 }

@@ -155,6 +155,14 @@ impl fmt::Display for Violation {
     }
 }
 
+/// `ExternalUserId` as AWS's messages write it: `externalUserId`.
+#[must_use]
+pub fn member_name(name: &str) -> String {
+    let mut characters = name.chars();
+    let first = characters.next().map(|first| first.to_ascii_lowercase());
+    first.into_iter().chain(characters).collect()
+}
+
 /// The whole message for some violations: `2 validation errors detected: Value …; Value …`.
 #[must_use]
 pub fn message(violations: &[Violation]) -> String {
@@ -190,6 +198,14 @@ mod tests {
              constraint: Member must have length less than or equal to 64; Value '8K' at \
              'meetingFeatures.video.maxResolution' failed to satisfy constraint: Member must satisfy enum \
              value set: [None, HD, FHD]"
+        );
+    }
+
+    #[test]
+    fn members_have_their_names_of_messages() {
+        assert_eq!(
+            ["ExternalUserId", "ResourceARN", ""].map(member_name),
+            ["externalUserId", "resourceARN", ""]
         );
     }
 

@@ -64,13 +64,7 @@ impl MasterKey {
 
     fn read(path: &Path, file: File, strict: bool) -> Result<MasterKey, KeyError> {
         let io = |source| KeyError::Io { path: path.to_owned(), source };
-        let mode = file.metadata().map_err(io)?.permissions().mode();
-        if strict && mode & EVERYBODY != 0 {
-            return Err(KeyError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
-        }
-        if mode & OTHERS != 0 {
-            tracing::warn!(path = %path.display(), "the key can be read by other accounts; run chmod 600 on it");
-        }
+        check_mode(path, &file, strict)?;
         let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
         // One byte more than a key, to see that the file is too long.
         file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
@@ -87,6 +81,19 @@ impl MasterKey {
         mac.update(label.as_bytes());
         mac.finalize().into_bytes().into()
     }
+}
+
+/// Whether others could read a key. `strict`: everybody is refused.
+fn check_mode(path: &Path, file: &File, strict: bool) -> Result<(), KeyError> {
+    let metadata = file.metadata().map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
+    let mode = metadata.permissions().mode();
+    if strict && mode & EVERYBODY != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode: mode & 0o777 });
+    }
+    if mode & OTHERS != 0 {
+        tracing::warn!(path = %path.display(), "the key can be read by other accounts; run chmod 600 on it");
+    }
+    Ok(())
 }
 
 /// Writes a fresh key beside its place and links it there: a crash leaves no half key, and of two
@@ -119,7 +126,11 @@ pub fn load_or_make_text(path: &Path) -> Result<String, KeyError> {
     if !path.exists() {
         make(path, random_text(BYTES).as_bytes())?;
     }
-    let text = std::fs::read_to_string(path).map_err(io)?.trim().to_owned();
+    let mut file = File::open(path).map_err(io)?;
+    check_mode(path, &file, true)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(io)?;
+    let text = text.trim().to_owned();
     if text.is_empty() { Err(KeyError::Empty(path.to_owned())) } else { Ok(text) }
 }
 
@@ -136,6 +147,20 @@ pub fn random_text(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_text_is_made_once_and_kept_from_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("operator.key");
+        let made = load_or_make_text(&path).unwrap();
+        assert_eq!(made.len(), 24);
+        assert_eq!(load_or_make_text(&path).unwrap(), made);
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(load_or_make_text(&path), Err(KeyError::Exposed { .. })));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::write(&path, " \n").unwrap();
+        assert!(matches!(load_or_make_text(&path), Err(KeyError::Empty(_))));
+    }
 
     #[test]
     fn is_made_once_for_the_owner_alone() {

@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use campanile_control::lifecycle::Life;
-use campanile_control::{Command, Cursor, EndReason, Meeting, Namespace, Operation, Write};
+use campanile_control::{Command, EndReason, Namespace, Operation, Write};
+use futures_util::{StreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::app::App;
 use crate::edge::api::carry_out;
 use crate::observe;
-use crate::store::{DecideError, Unavailable};
+use crate::store::{DecideError, LiveMeeting, Unavailable};
 
 /// Meetings that are looked at together.
 const PORTION: u32 = 500;
+/// Ends under way at once: as many as the store commits together.
+const AT_ONCE: usize = 64;
 /// A meeting ends this much later than its rule says, at the most: a twentieth of the shortest rule, within these bounds.
 const SOONEST: Duration = Duration::from_millis(100);
 const LATEST: Duration = Duration::from_secs(5);
@@ -40,22 +43,26 @@ pub async fn run(app: Arc<App>) {
 async fn look_around(app: &Arc<App>, shortest: SignedDuration, begun: Instant) -> Result<(), Unavailable> {
     let now = Timestamp::now();
     let before = now.checked_sub(shortest).unwrap_or(Timestamp::MIN);
-    let mut after: Option<Cursor> = None;
+    let mut last: Option<LiveMeeting> = None;
     loop {
-        let page = app.store.live_made_before(before, after, PORTION).await?;
-        for meeting in &page.items {
-            if let Some(reason) = due(app, meeting, now, begun) {
-                end(app, meeting, reason).await?;
-            }
+        let meetings = app.store.live_made_before(before, last.as_ref(), PORTION).await?;
+        let ends: Vec<_> = meetings
+            .iter()
+            .filter_map(|meeting| Some(end(Arc::clone(app), meeting.clone(), due(app, meeting, now, begun)?)))
+            .collect();
+        // Together, so that they share transactions, and one live meeting that is busy holds up no other.
+        let mut ends = stream::iter(ends).buffer_unordered(AT_ONCE);
+        while let Some(ended) = ends.next().await {
+            ended?;
         }
-        match page.next {
-            Some(next) => after = Some(next),
+        match meetings.into_iter().last() {
+            Some(meeting) => last = Some(meeting),
             None => return Ok(()),
         }
     }
 }
 
-fn due(app: &App, meeting: &Meeting, now: Timestamp, begun: Instant) -> Option<EndReason> {
+fn due(app: &App, meeting: &LiveMeeting, now: Timestamp, begun: Instant) -> Option<EndReason> {
     let age = now.duration_since(meeting.created);
     // Nobody can have been connected before this process was there.
     let waiting = Duration::try_from(age).unwrap_or_default().min(begun.elapsed());
@@ -64,7 +71,7 @@ fn due(app: &App, meeting: &Meeting, now: Timestamp, begun: Instant) -> Option<E
         lasted.map(|lasted| SignedDuration::try_from(lasted).unwrap_or(SignedDuration::MAX))
     };
     app.config.limits.ends.due(&Life {
-        is_replica: meeting.primary.is_some(),
+        is_replica: meeting.is_replica,
         age,
         silent_for: signed(shortage.silent_for),
         sparse_for: signed(shortage.sparse_for),
@@ -73,12 +80,11 @@ fn due(app: &App, meeting: &Meeting, now: Timestamp, begun: Instant) -> Option<E
     })
 }
 
-async fn end(app: &Arc<App>, meeting: &Meeting, reason: EndReason) -> Result<(), Unavailable> {
+async fn end(app: Arc<App>, meeting: LiveMeeting, reason: EndReason) -> Result<(), Unavailable> {
     let write = Write::EndMeeting { meeting: meeting.id, reason };
     let operation = Operation::Write(write);
-    let command =
-        Command { account: meeting.account.clone(), namespace: Namespace::ChimeSdkMeetings, operation };
-    match carry_out(app, command).await {
+    let command = Command { account: meeting.account, namespace: Namespace::ChimeSdkMeetings, operation };
+    match carry_out(&app, command).await {
         Ok(_) => {
             observe::meeting_ended(reason.as_str());
             tracing::info!(meeting = %meeting.id, reason = reason.as_str(), "meeting ended");

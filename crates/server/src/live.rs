@@ -222,6 +222,7 @@ impl Live {
         let (to_facts, facts) = mpsc::channel(FACT_QUEUE);
         let task = MeetingTask {
             id: meeting,
+            ended: false,
             meeting: LiveMeeting::numbered_after(meeting, LiveLimits::default(), numbers_used(created)),
             sockets: HashMap::new(),
             inputs,
@@ -247,8 +248,9 @@ impl Live {
 
     /// The meeting has ended: its clients are told so.
     pub async fn end(&self, meeting: MeetingId) {
-        self.tell(meeting, Input::End).await;
-        self.shared.presences.forget(meeting);
+        if !self.tell(meeting, Input::End).await {
+            self.shared.presences.forget(meeting);
+        }
     }
 
     /// Who has been connected to which meeting, and since when.
@@ -261,11 +263,12 @@ impl Live {
         self.tell(meeting, Input::AttendeeRemoved(attendee)).await;
     }
 
-    async fn tell(&self, meeting: MeetingId, input: Input) {
+    /// False where there is nobody to tell: the meeting has no task, or one that has just ended.
+    async fn tell(&self, meeting: MeetingId, input: Input) -> bool {
         let sender = self.shared.meetings().get(&meeting).map(|doors| doors.inputs.clone());
-        if let Some(sender) = sender {
-            // A meeting whose task has just ended has nobody to tell.
-            let _ = sender.send(input).await;
+        match sender {
+            Some(sender) => sender.send(input).await.is_ok(),
+            None => false,
         }
     }
 
@@ -327,6 +330,7 @@ impl Outlet for EventsTo {
 struct MeetingTask {
     id: MeetingId,
     meeting: LiveMeeting,
+    ended: bool,
     sockets: HashMap<SessionId, mpsc::Sender<ToSocket>>,
     inputs: mpsc::Receiver<Input>,
     facts: mpsc::Receiver<MediaFact>,
@@ -348,6 +352,10 @@ impl MeetingTask {
                 () = until(due) => self.meeting.handle_timeout(Instant::now()),
             }
             self.settle();
+            if self.ended {
+                // Here, because facts come by another way and may have been told after the end was asked for.
+                self.shared.presences.forget(self.id);
+            }
             if self.retire() {
                 break;
             }
@@ -381,7 +389,10 @@ impl MeetingTask {
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
-            Input::End => self.meeting.handle_end(now),
+            Input::End => {
+                self.ended = true;
+                self.meeting.handle_end(now);
+            }
             Input::Drain => self.meeting.handle_drain(now),
             #[cfg(test)]
             Input::Fault => panic!("a fault was asked for"),
@@ -490,8 +501,9 @@ impl Drop for MeetingTask {
         // back to a new one.
         panicked();
         tracing::error!(meeting = %self.id, "a live meeting ended in a panic: its clients are told to reconnect");
-        self.shared.meetings().remove(&self.id);
+        // Before the way for newcomers is free, whom it would forget.
         self.shared.presences.nobody(self.id, Instant::now());
+        self.shared.meetings().remove(&self.id);
         for session in self.sockets.keys() {
             self.end_media(*session);
         }

@@ -28,8 +28,8 @@ pub struct Shortage {
     pub sparse_for: Option<Duration>,
 }
 
-/// All meetings to which somebody has been connected. Bounded by the number of live meetings: a meeting's entry goes when
-/// it ends.
+/// All meetings to which somebody has been connected. Bounded by the number of live meetings: whoever ends
+/// one forgets it, after the last fact of it was noted.
 #[derive(Debug, Default)]
 pub struct Presences(Mutex<HashMap<MeetingId, Presence>>);
 

@@ -1,6 +1,7 @@
 //! JSON bodies as restJson1 reads them: unknown members are ignored, `null` is absent, a wrong JSON type is refused
 //! before any constraint is looked at.
 
+use campanile_control::violation::member_name;
 use serde_json::{Map, Value};
 
 use super::ParseError;
@@ -130,16 +131,9 @@ impl<'a> Node<'a> {
     }
 
     fn path_of(&self, name: &str) -> String {
-        let name = camel(name);
+        let name = member_name(name);
         if self.path.is_empty() { name } else { format!("{}.{name}", self.path) }
     }
-}
-
-/// `ExternalUserId` as AWS's messages write it: `externalUserId`.
-pub(super) fn camel(name: &str) -> String {
-    let mut characters = name.chars();
-    let first = characters.next().map(|first| first.to_ascii_lowercase());
-    first.into_iter().chain(characters).collect()
 }
 
 fn wrong_type(member: String, expected: &'static str, found: &Value) -> ParseError {

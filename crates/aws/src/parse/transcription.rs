@@ -1,16 +1,17 @@
 //! The TranscriptionConfiguration of StartMeetingTranscription.
 
 use campanile_control::transcription::Kind;
+use campanile_control::violation::member_name;
 use campanile_control::{Rule, Setting, Transcriber, Transcription, Violation};
 
 use super::ParseError;
-use super::document::{Node, camel};
+use super::document::Node;
 
 const CONFIGURATION: &str = "TranscriptionConfiguration";
 
 /// Reads the settings of the one engine that the request names.
 pub(super) fn configuration(body: &Node<'_>) -> Result<Transcription, ParseError> {
-    let member = camel(CONFIGURATION);
+    let member = member_name(CONFIGURATION);
     let refuse = |violation| Err(ParseError::Invalid(vec![violation]));
     let Some(given) = body.structure(CONFIGURATION)? else {
         return refuse(Violation::missing(&member));
@@ -26,7 +27,7 @@ pub(super) fn configuration(body: &Node<'_>) -> Result<Transcription, ParseError
             return refuse(Violation::new(&member, Rule::Between(sentence)));
         }
     };
-    let path = format!("{member}.{}", camel(engine.member()));
+    let path = format!("{member}.{}", member_name(engine.member()));
     Transcription::parse(engine, read(engine, &settings)?).map_err(|violations| {
         ParseError::Invalid(violations.into_iter().map(|violation| violation.at(&path)).collect())
     })

@@ -18,6 +18,8 @@ use subtle::ConstantTimeEq;
 pub use authorization::{Authorization, Malformed};
 use authorization::{DIGEST, TERMINATOR};
 
+use crate::route::shorten;
+
 /// How far a client's clock may be from ours, either way: AWS's common-errors page, RequestExpired.
 pub const SKEW: SignedDuration = SignedDuration::from_mins(15);
 /// The signing name of both namespaces.
@@ -115,7 +117,7 @@ pub fn verify(
         .map_err(|()| AuthRefusal::BodyMismatch)?
         .unwrap_or(body_hash.as_bytes());
     let canonical = canonical::request(request, &authorization.signed_headers, payload)
-        .map_err(|name| AuthRefusal::AbsentHeader { name: name.to_owned() })?;
+        .map_err(|name| AuthRefusal::AbsentHeader { name: shorten(name) })?;
     let to_sign = canonical::string_to_sign(&authorization, date.text, &canonical);
 
     let secret = lookup(authorization.access_key_id);

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::print;
 use crate::config::{DEFAULT_DATA_DIR, DEV_OPERATOR_KEY, OPERATOR_KEY_FILE};
+use crate::edge::origin::is_loopback;
 
 /// A service that does not answer within this is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -36,7 +37,7 @@ pub(super) struct Service {
     /// The operator's key
     #[arg(long, value_name = "KEY", env = "CAMPANILE_OPERATOR_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// The file that holds it [default: /var/lib/campanile/operator.key, if it is there]
+    /// The file that holds it [default: /var/lib/campanile/operator.key, if it is there; on this machine only]
     #[arg(long, value_name = "FILE", conflicts_with = "key")]
     key_file: Option<PathBuf>,
     /// Print JSON
@@ -188,13 +189,15 @@ fn table(columns: &[(&str, &str)], rows: &[Value], none: &str) -> String {
     let cells = rows.iter().map(|row| columns.iter().map(|(_, member)| plain(&row[*member])).collect());
     let heads = columns.iter().map(|(head, _)| (*head).to_owned()).collect();
     let lines: Vec<Vec<String>> = std::iter::once(heads).chain(cells).collect();
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|column| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        })
+        .collect();
     let line = |cells: &Vec<String>| {
-        let padded = cells.iter().enumerate().map(|(column, cell)| {
-            let gap = width(column) - cell.chars().count();
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
+            let gap = width.saturating_sub(cell.chars().count());
             format!("{cell}{}", " ".repeat(gap))
         });
         format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
@@ -212,7 +215,7 @@ impl Service {
         if self.json { format!("{answer:#}\n") } else { text() }
     }
 
-    fn key(&self) -> anyhow::Result<String> {
+    fn key(&self, endpoint: &Uri) -> anyhow::Result<String> {
         let read = |path: &PathBuf| {
             let text = std::fs::read_to_string(path);
             text.map(|key| key.trim().to_owned()).with_context(|| format!("cannot read {}", path.display()))
@@ -223,7 +226,11 @@ impl Service {
         if let Some(path) = &self.key_file {
             return read(path);
         }
+        // The key of the service on this machine is not shown to others.
         let default = PathBuf::from(DEFAULT_DATA_DIR).join(OPERATOR_KEY_FILE);
+        if !is_loopback(endpoint.host().unwrap_or_default()) {
+            bail!("give the operator's key of {endpoint} with --key or --key-file")
+        }
         if default.exists() { read(&default) } else { Ok(DEV_OPERATOR_KEY.to_owned()) }
     }
 
@@ -238,8 +245,8 @@ impl Service {
         }
         let request = Request::builder()
             .method(method)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.key(&url)?))
             .uri(url)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key()?))
             .body(Empty::<Bytes>::new())
             .context("the operator's key cannot be sent: it has characters that no header can hold")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

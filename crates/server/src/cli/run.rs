@@ -35,6 +35,9 @@ const JOIN_KEY_ID: u8 = 0;
 /// Histograms are folded this often, so that nobody has to scrape for memory to stay flat.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// So long after a panic its work is begun again; what causes it may be there still.
+const AFTER_PANIC: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Runs until SIGTERM or Ctrl-C.
 pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result<()> {
     let began = Instant::now();
@@ -55,9 +58,8 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         ));
         announce(&app, ready_file.as_deref(), began)?;
         tokio::spawn(fold_metrics(app.metrics.clone()));
-        let housekept = Arc::clone(&app);
-        tokio::spawn(async move { housekeeping::run(&housekept.store).await });
-        tokio::spawn(lifecycle::run(Arc::clone(&app)));
+        keep_up("housekeeping", &app, |app| async move { housekeeping::run(&app.store).await });
+        keep_up("the end of meetings", &app, lifecycle::run);
         signals.requested().await;
         let temporary = data.temporary();
         signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
@@ -172,6 +174,24 @@ async fn stop(app: &App, serving: tokio::task::JoinHandle<()>) {
         tracing::warn!("the store did not close in time; it will recover at the next start");
     }
     tracing::info!("stopped");
+}
+
+/// Runs what must not stop as long as the service does. A panic is our mistake: it is counted, and the work begins again.
+fn keep_up<F>(work: &'static str, app: &Arc<App>, run: impl Fn(Arc<App>) -> F + Send + 'static)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let app = Arc::clone(app);
+    tokio::spawn(async move {
+        while let Err(ended) = tokio::spawn(run(Arc::clone(&app))).await {
+            if !ended.is_panic() {
+                return;
+            }
+            observe::panicked();
+            tracing::error!(work, "a task of the service ended in a panic and is begun again");
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+    });
 }
 
 async fn fold_metrics(metrics: PrometheusHandle) {

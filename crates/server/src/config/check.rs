@@ -340,7 +340,7 @@ fn security(
         (Some(_), Some(_)) => {
             return refuse("give security.operator_key or security.operator_key_file, not both".to_owned());
         }
-        (Some(key), None) => key.clone(),
+        (Some(key), None) => key.trim().to_owned(),
         (None, Some(path)) => read_secret(&origins.name("security", "operator_key_file"), path)?,
         (None, None) if mode == Mode::Serve => {
             let operator_key = OperatorKey::File(store.data_dir.join(OPERATOR_KEY_FILE));
@@ -351,7 +351,7 @@ fn security(
         (None, None) => DEV_OPERATOR_KEY.to_owned(),
     };
     let known = key == DEV_OPERATOR_KEY && (mode == Mode::Serve || reach.leaves_loopback());
-    if known || key.trim().is_empty() {
+    if known || key.is_empty() {
         let why = if known { "the key of `campanile dev` is public" } else { "it is empty" };
         return refuse(format!("{}: {why}: set a key of your own", origins.name("security", "operator_key")));
     }

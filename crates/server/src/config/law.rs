@@ -1,5 +1,6 @@
 //! The settings that the law of meetings goes by: quotas, ends, media regions, and the choices of the API.
 
+use campanile_aws::placement::Placement;
 use campanile_control::lifecycle::EndRules;
 use campanile_control::{Limits, MediaRegion, Namespace, Rules, TokenReuse};
 use jiff::SignedDuration;
@@ -7,7 +8,7 @@ use jiff::SignedDuration;
 use super::check::{Checked, host_and_port, public_url, refuse};
 use super::settings::{self, Media, Regions, Settings};
 use super::sources::Origins;
-use super::{ApiConfig, ConfigError, LimitsConfig, Mode, RegionConfig};
+use super::{ApiConfig, ConfigError, LimitsConfig, Mode, RegionConfig, bracketed};
 use crate::edge::faults::Spec;
 
 /// The largest number of attendees that a meeting can have (the model's bound of `MeetingFeatures.Attendee.MaxCount`).
@@ -18,6 +19,23 @@ const MOST_REPLICAS: u64 = 40;
 const DEFAULT_NODE_GROUP: &str = "default";
 /// The regions of the launch in 2019.
 const DEV_REGIONS: [&str; 2] = ["us-east-1", "us-west-2"];
+/// First segments of paths that mean something already.
+const OWN_PATHS: [&str; 14] = [
+    "admin",
+    "calls",
+    "console",
+    "control",
+    "healthz",
+    "meetings",
+    "metrics",
+    "nearest-media-region",
+    "readyz",
+    "tags",
+    "ui",
+    "v1",
+    "v2",
+    "ws",
+];
 /// The duration of what never happens.
 const NEVER: &str = "never";
 
@@ -85,9 +103,10 @@ pub(super) fn regions(mode: Mode, written: &Media, origins: &Origins) -> Checked
     let name = origins.name("media", "regions");
     let own_group = written.node_group.as_deref().unwrap_or(DEFAULT_NODE_GROUP);
     let plain = |text: &str| {
-        let parsed = MediaRegion::parse(text);
-        let name = parsed.map_err(|_| {
-            ConfigError(format!("{name}: `{text}` is no name of a region: it must have 2 to 64 characters"))
+        let ordinary = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let parsed = MediaRegion::parse(text).ok().filter(|_| text.bytes().all(ordinary));
+        let name = parsed.ok_or_else(|| {
+            ConfigError(format!("{name}: `{text}` is no name of a region: write it like us-east-1"))
         })?;
         Ok(RegionConfig { name, public_url: None, public_address: None })
     };
@@ -115,7 +134,7 @@ pub(super) fn regions(mode: Mode, written: &Media, origins: &Origins) -> Checked
                     public_address: own
                         .public_address
                         .as_deref()
-                        .map(|address| host_and_port(&key("public_address"), address))
+                        .map(|address| media_address(&key("public_address"), address))
                         .transpose()?,
                     ..plain(text)?
                 })
@@ -132,6 +151,16 @@ pub(super) fn regions(mode: Mode, written: &Media, origins: &Origins) -> Checked
         return refuse(format!("{name} names `{}` twice", twice.as_str()));
     }
     Ok(regions)
+}
+
+/// As of `media.public_address`, and such that clients can use it.
+fn media_address(name: &str, text: &str) -> Checked<(String, Option<u16>)> {
+    let (host, port) = host_and_port(name, text)?;
+    let shown = format!("{}:{}", bracketed(&host), port.unwrap_or(u16::MAX));
+    match Placement::new("http://localhost", &shown) {
+        Ok(_) => Ok((host, port)),
+        Err(error) => refuse(format!("{name}: {error}")),
+    }
 }
 
 pub(super) fn api(written: &settings::Api, origins: &Origins) -> Checked<ApiConfig> {
@@ -158,6 +187,15 @@ pub(super) fn api(written: &settings::Api, origins: &Origins) -> Checked<ApiConf
     if !prefix.is_empty() && (!prefix.starts_with('/') || !prefix.bytes().all(plain)) {
         let name = origins.name("api", "prefix");
         return refuse(format!("{name}: `{prefix}` must be a path like /chime"));
+    }
+    let mut segments = prefix.split('/').filter(|segment| !segment.is_empty());
+    if prefix.split('/').any(|segment| matches!(segment, "." | ".."))
+        || segments.next().is_some_and(|first| OWN_PATHS.contains(&first))
+    {
+        let name = origins.name("api", "prefix");
+        return refuse(format!(
+            "{name}: `{prefix}` is a path of the service's own; take another, like /chime"
+        ));
     }
     Ok(ApiConfig { prefix, namespace, validation_exception })
 }

@@ -69,27 +69,41 @@ pub(super) struct Region {
 
 impl<'de> Deserialize<'de> for Regions {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let name = |value: &Value| {
-            value
-                .as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| D::Error::custom(format!("`{value}` is no region's name")))
-        };
-        match Value::deserialize(deserializer)? {
+        Regions::read(Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Regions {
+    fn read(written: Value) -> Result<Regions, String> {
+        match written {
+            // The environment has only text: tables and lists are written there as they are in the file.
+            Value::String(text) if text.trim_start().starts_with(['{', '[']) => {
+                let table: toml::Table = toml::from_str(&format!("regions = {text}"))
+                    .map_err(|error| format!("`{text}` is no TOML: {}", error.message()))?;
+                table
+                    .into_iter()
+                    .next()
+                    .map_or(Ok(Regions::Names(Vec::new())), |(_, value)| Regions::read(value))
+            }
             Value::String(text) => {
                 let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
                 Ok(Regions::Names(names.map(str::to_owned).collect()))
             }
-            Value::Array(names) => names.iter().map(name).collect::<Result<_, _>>().map(Regions::Names),
+            Value::Array(names) => {
+                let name = |value: &Value| match value.as_str() {
+                    Some(name) => Ok(name.to_owned()),
+                    None => Err(format!("`{value}` is no region's name")),
+                };
+                names.iter().map(name).collect::<Result<_, _>>().map(Regions::Names)
+            }
             Value::Table(tables) => {
                 let region = |(name, value): (String, Value)| match value.try_into::<Region>() {
                     Ok(region) => Ok((name, region)),
-                    Err(error) => Err(D::Error::custom(format!("region {name}: {}", error.message()))),
+                    Err(error) => Err(format!("region {name}: {}", error.message())),
                 };
                 tables.into_iter().map(region).collect::<Result<_, _>>().map(Regions::Tables)
             }
-            other => Err(D::Error::custom(format!("`{other}` is no list of regions"))),
+            other => Err(format!("`{other}` is no list of regions")),
         }
     }
 }

@@ -337,6 +337,13 @@ fn regions_are_names_or_tables() {
     assert_eq!(region_names(&named), ["eu-west-1", "us-east-1"]);
     assert_eq!(named.limits.rules.regions.len(), 2);
 
+    let listed = serve(&[("CAMPANILE_MEDIA__REGIONS", "[\"a-1\", \"b-2\"]")]).unwrap();
+    assert_eq!(region_names(&listed), ["a-1", "b-2"]);
+    let tables = "{ eu-west-1 = { public_url = \"https://dub.example.org\" }, us-east-1 = {} }";
+    let tables = serve(&[("CAMPANILE_MEDIA__REGIONS", tables)]).unwrap();
+    assert_eq!(region_names(&tables), ["eu-west-1", "us-east-1"]);
+    assert_eq!(tables.regions[0].public_url.as_deref(), Some("https://dub.example.org"));
+
     let dir = tempfile::tempdir().unwrap();
     let from = |text: &str| {
         let path = file(&dir, text);
@@ -346,19 +353,25 @@ fn regions_are_names_or_tables() {
     let listed = from("[media]\nregions = [\"a-1\", \"b-2\"]").unwrap();
     assert_eq!(region_names(&listed), ["a-1", "b-2"]);
     let tables = from(
-        "[media.regions.eu-central-1]\npublic_url = \"https://fra.example.org\"\npublic_address = \"fra.example.org:99\"\n\
+        "[media.regions.eu-central-1]\npublic_url = \"https://fra.example.org\"\npublic_address = \"fra.example.org:3999\"\n\
          [media.regions.eu-west-1]",
     )
     .unwrap();
     assert_eq!(region_names(&tables), ["eu-central-1", "eu-west-1"]);
     assert_eq!(tables.regions[0].public_url.as_deref(), Some("https://fra.example.org"));
-    assert_eq!(tables.regions[0].public_address, Some(("fra.example.org".into(), Some(99))));
+    assert_eq!(tables.regions[0].public_address, Some(("fra.example.org".into(), Some(3999))));
     assert_eq!(tables.regions[1].public_url, None);
 
     for (text, part) in [
         ("[media]\nregions = []", "is empty"),
         ("[media]\nregions = \"a-1,a-1\"", "names `a-1` twice"),
         ("[media]\nregions = \"x\"", "`x` is no name of a region"),
+        ("[media]\nregions = \"us east\"", "`us east` is no name of a region"),
+        ("[media]\nregions = \"[us-east-1\"", "`[us-east-1` is no TOML"),
+        (
+            "[media.regions.eu-west-1]\npublic_address = \"h:80\"",
+            "eu-west-1.public_address: the public media port 80",
+        ),
         ("[media]\nregions = 5", "`5` is no list of regions"),
         ("[media]\nregions = [5]", "`5` is no region's name"),
         ("[media.regions.eu-west-1]\nhost = \"x\"", "region eu-west-1: unknown field `host`"),
@@ -398,6 +411,8 @@ fn the_api_leaves_some_choices() {
         ("CAMPANILE_API__TOKEN_REUSE", "x", "must be \"return\""),
         ("CAMPANILE_API__PREFIX", "pre", "must be a path"),
         ("CAMPANILE_API__PREFIX", "/a b", "must be a path"),
+        ("CAMPANILE_API__PREFIX", "/control", "is a path of the service's own"),
+        ("CAMPANILE_API__PREFIX", "/pre/../x", "is a path of the service's own"),
     ] {
         let said = refusal(serve(&[(name, value)]));
         assert!(said.contains(part), "{said}");

@@ -6,6 +6,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
@@ -41,11 +42,16 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/meetings/{meeting}", get(show_meeting).delete(end_meeting))
         .route("/meetings/{meeting}/attendees", get(list_attendees))
         .route("/meetings/{meeting}/attendees/{attendee}", axum::routing::delete(remove_attendee))
-        .fallback(|| async { refuse(StatusCode::NOT_FOUND, "the operator's API has nothing here") })
+        .fallback(nothing)
         .method_not_allowed_fallback(|| async {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with that method")
         })
         .layer(from_fn_with_state(Arc::clone(app), let_operators_in))
+}
+
+/// What is at every other path.
+pub async fn nothing() -> Response {
+    refuse(StatusCode::NOT_FOUND, "the operator's API has nothing here")
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
@@ -57,7 +63,10 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
         return refuse(StatusCode::FORBIDDEN, &foreign.to_string());
     }
     let shown = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let key = shown.and_then(|value| value.strip_prefix(b"Bearer "));
+    // The name of the scheme is read in any case (RFC 9110 §11.1).
+    let bearer =
+        |value: &'_ [u8]| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer "));
+    let key = shown.filter(|value| bearer(value)).and_then(|value| value.get(7..));
     let known = app.operator_key.reveal().as_bytes();
     if key.is_none_or(|key| !bool::from(key.ct_eq(known))) {
         return refuse(StatusCode::UNAUTHORIZED, "this needs the operator's key, as a bearer token");
@@ -70,6 +79,8 @@ enum Refused {
     NoMeeting(MeetingId),
     /// What should be an id is none.
     NoId(String),
+    /// Query or path cannot be read.
+    BadRequest(String),
     Refusal(Refusal),
     Unavailable(Unavailable),
 }
@@ -80,6 +91,18 @@ impl From<DecideError> for Refused {
             DecideError::Refused(refusal) => Refused::Refusal(refusal),
             DecideError::Unavailable(unavailable) => Refused::Unavailable(unavailable),
         }
+    }
+}
+
+impl From<QueryRejection> for Refused {
+    fn from(rejected: QueryRejection) -> Self {
+        Refused::BadRequest(rejected.body_text())
+    }
+}
+
+impl From<PathRejection> for Refused {
+    fn from(rejected: PathRejection) -> Self {
+        Refused::BadRequest(rejected.body_text())
     }
 }
 
@@ -97,6 +120,7 @@ impl IntoResponse for Refused {
                 let shown: String = text.chars().take(ID_SHOWN).collect();
                 refuse(StatusCode::BAD_REQUEST, &format!("`{shown}` is no id: ids look like {EXAMPLE}"))
             }
+            Refused::BadRequest(why) => refuse(StatusCode::BAD_REQUEST, &why),
             Refused::Refusal(refusal) => refuse(StatusCode::NOT_FOUND, &refusal.to_string()),
             Refused::Unavailable(unavailable) => {
                 tracing::warn!(error = %unavailable, "an operator was not answered");
@@ -123,8 +147,9 @@ struct Wanted {
 
 async fn list_meetings(
     State(app): State<Arc<App>>,
-    Query(wanted): Query<Wanted>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Refused> {
+    let Query(wanted) = wanted?;
     let limit = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
     let page = app.store.kept_meetings(wanted.ended, wanted.after.map(Cursor), limit).await?;
     let meetings: Vec<Value> = page.items.iter().map(|kept| summary(&app, kept)).collect();
@@ -133,9 +158,9 @@ async fn list_meetings(
 
 async fn show_meeting(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<String>,
+    meeting: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
-    let meeting: MeetingId = id(&meeting)?;
+    let meeting: MeetingId = id(&meeting?)?;
     let kept = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?;
     let mut shown = summary(&app, &kept);
     let KeptMeeting { meeting, .. } = kept;
@@ -177,9 +202,9 @@ fn summary(app: &App, kept: &KeptMeeting) -> Value {
 
 async fn end_meeting(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<String>,
+    meeting: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
-    let meeting: MeetingId = id(&meeting)?;
+    let meeting: MeetingId = id(&meeting?)?;
     write(&app, meeting, Write::EndMeeting { meeting, reason: EndReason::Operator }).await?;
     tracing::info!(%meeting, "an operator ended a meeting");
     Ok(Json(json!({ "meeting_id": meeting.to_string(), "ended": true })))
@@ -187,9 +212,9 @@ async fn end_meeting(
 
 async fn list_attendees(
     State(app): State<Arc<App>>,
-    Path(meeting): Path<String>,
+    meeting: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
-    let meeting: MeetingId = id(&meeting)?;
+    let meeting: MeetingId = id(&meeting?)?;
     let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?.meeting.account;
     let connected = app.live.presences().connected(meeting);
     let (mut attendees, mut after) = (Vec::new(), None);
@@ -220,8 +245,9 @@ fn attendee_shape(attendee: &Attendee, connected: bool) -> Value {
 
 async fn remove_attendee(
     State(app): State<Arc<App>>,
-    Path((meeting, attendee)): Path<(String, String)>,
+    ids: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
+    let Path((meeting, attendee)) = ids?;
     let (meeting, attendee): (MeetingId, AttendeeId) = (id(&meeting)?, id(&attendee)?);
     write(&app, meeting, Write::DeleteAttendee { meeting, attendee }).await?;
     tracing::info!(%meeting, %attendee, "an operator removed an attendee");

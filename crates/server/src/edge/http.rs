@@ -35,6 +35,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/nearest-media-region", get(regions::nearest))
         .nest("/admin/v1", admin::routes(&app))
+        .route("/admin/v1/", any(admin::nothing))
         .merge(clients)
         .merge(console::routes(&app))
         .fallback(api::call)

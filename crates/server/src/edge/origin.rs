@@ -45,8 +45,8 @@ pub struct OriginRules {
     port: u16,
     /// Names and addresses beyond loopback's.
     hosts: Vec<String>,
-    /// `http.public_url`, where the port is the operator's.
-    public: Option<Authority>,
+    /// `http.public_url` and those of regions, where the port is the operator's.
+    public: Vec<Authority>,
 }
 
 /// `host:port` in lower case; the port may be missing.
@@ -67,10 +67,24 @@ impl Authority {
     }
 
     /// An Origin: `scheme://host[:port]`, no more.
+    /// Of a URL, with the port that its scheme implies.
+    fn with_port(url: &str) -> Option<Authority> {
+        let (scheme, authority) = Authority::of_origin(url)?;
+        Some(Authority { port: authority.port.or(default_port(scheme)), ..authority })
+    }
+
     fn of_origin(text: &str) -> Option<(&str, Authority)> {
         let (scheme, rest) = text.split_once("://")?;
         Some((scheme, Authority::parse(rest)?))
     }
+}
+
+/// Whether a request to this Host, as a header has it, goes to that URL: a port that the scheme implies may be left out.
+pub fn leads_to(host: &str, url: &str) -> bool {
+    let (Some(asked), Some(known)) = (Authority::parse(host), Authority::with_port(url)) else {
+        return false;
+    };
+    asked.host == known.host && (asked.port.is_none() || asked.port == known.port)
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
@@ -82,7 +96,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 }
 
 /// Names that no resolver may send elsewhere (RFC 6761 §6.3), and the loopback addresses.
-fn is_loopback(host: &str) -> bool {
+pub fn is_loopback(host: &str) -> bool {
     let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
     host == "localhost" || host.ends_with(".localhost") || address.is_ok_and(|address| address.is_loopback())
 }
@@ -95,10 +109,9 @@ impl OriginRules {
             hosts.push(bracketed(&bound.ip().to_string()));
         }
         hosts.extend(config.http.public_host.as_deref().map(|host| bracketed(host).to_ascii_lowercase()));
-        let public = config.http.public_url.as_deref().and_then(|url| {
-            let (scheme, authority) = Authority::of_origin(url)?;
-            Some(Authority { port: authority.port.or(default_port(scheme)), ..authority })
-        });
+        let urls = config.regions.iter().map(|region| &region.public_url);
+        let urls = std::iter::once(&config.http.public_url).chain(urls).flatten();
+        let public = urls.filter_map(|url| Authority::with_port(url)).collect();
         OriginRules {
             // With any credentials let in, nothing else stands between a foreign page and the API.
             enforced: config.mode == Mode::Dev || config.auth.mode == AuthMode::AnyCredentials,
@@ -130,7 +143,7 @@ impl OriginRules {
     /// whatever port its own server has, or on the host that we are advertised as.
     pub fn check_client(&self, headers: &HeaderMap) -> Result<(), Foreign> {
         self.check_page(headers, |_, authority| {
-            let public = self.public.as_ref().is_some_and(|public| public.host == authority.host);
+            let public = self.public.iter().any(|public| public.host == authority.host);
             public || is_loopback(&authority.host) || self.hosts.contains(&authority.host)
         })
     }
@@ -139,7 +152,8 @@ impl OriginRules {
     pub fn check_same_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Foreign> {
         let site = headers.get(SEC_FETCH_SITE).map(|value| value.to_str().unwrap_or("?"));
         if let Some(site) = site.filter(|site| !["same-origin", "none"].contains(site)) {
-            return Err(Foreign::Page(format!("{} ({})", origin(headers).unwrap_or_default(), echo(site))));
+            let page = format!("{} ({})", origin(headers).unwrap_or_default(), echo(site));
+            return Err(Foreign::Page(page.trim_start().to_owned()));
         }
         let Some(origin) = origin(headers) else {
             // Browsers send an Origin with every POST; this is a tool of the machine's owner.
@@ -169,7 +183,7 @@ impl OriginRules {
     fn is_ours(&self, authority: &Authority, scheme: &str) -> bool {
         let port = authority.port.or(default_port(scheme));
         let known = is_loopback(&authority.host) || self.hosts.contains(&authority.host);
-        let public = self.public.as_ref().is_some_and(|public| {
+        let public = self.public.iter().any(|public| {
             // Behind TLS the Host has no port where the URL has none, and we cannot see the scheme.
             public.host == authority.host && (authority.port.is_none() || authority.port == public.port)
         });
@@ -223,6 +237,20 @@ mod tests {
 
     fn host_ok(rules: &OriginRules, host: &str) -> bool {
         rules.check_host(&Uri::from_static("/meetings"), &headers(&[("host", host)])).is_ok()
+    }
+
+    #[test]
+    fn a_host_leads_to_its_url_with_or_without_the_port_of_the_scheme() {
+        for (host, url, leads) in [
+            ("fra.example.org", "https://fra.example.org", true),
+            ("FRA.example.org:443", "https://fra.example.org", true),
+            ("fra.example.org:8080", "http://fra.example.org:8080", true),
+            ("fra.example.org:80", "https://fra.example.org", false),
+            ("par.example.org", "https://fra.example.org", false),
+            ("", "https://fra.example.org", false),
+        ] {
+            assert_eq!(leads_to(host, url), leads, "{host} {url}");
+        }
     }
 
     #[test]

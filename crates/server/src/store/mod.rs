@@ -150,6 +150,25 @@ pub struct Admitted {
     pub meeting_created: Timestamp,
 }
 
+/// What the end of a live meeting depends on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveMeeting {
+    sequence: i64,
+    pub id: MeetingId,
+    pub account: AccountId,
+    /// It ends with its primary.
+    pub is_replica: bool,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+impl LiveMeeting {
+    /// Its place in the order of ages.
+    fn place(&self) -> (i64, i64) {
+        (self.created.as_millisecond(), self.sequence)
+    }
+}
+
 /// A meeting that is kept, live or not, as the operator sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptMeeting {
@@ -263,13 +282,14 @@ impl Store {
         self.database.attendees_page(account, meeting, after, max.count()).await
     }
 
-    /// Live meetings of all accounts that were made until then, oldest first.
+    /// At most so many live meetings of all accounts that were made until then, oldest first; those after one that an
+    /// earlier call gave.
     pub async fn live_made_before(
         &self,
         before: Timestamp,
-        after: Option<Cursor>,
+        after: Option<&LiveMeeting>,
         max: u32,
-    ) -> Result<Page<Meeting>, Unavailable> {
+    ) -> Result<Vec<LiveMeeting>, Unavailable> {
         self.database.live_made_before(before, after, max).await
     }
 

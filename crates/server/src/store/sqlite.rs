@@ -22,8 +22,8 @@ use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
 use self::writer::{Ask, Counters, Prune, Writer};
 use super::lock::Lock;
 use super::{
-    Admitted, DecideError, Decided, KeptMeeting, NotAdmitted, StoreCounters, StoreError, StoreSettings,
-    Unavailable,
+    Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, StoreCounters, StoreError,
+    StoreSettings, Unavailable,
 };
 
 /// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
@@ -33,6 +33,12 @@ pub(super) const READER_PATIENCE: Duration = Duration::from_secs(5);
 const BUSY_PATIENCE: Duration = Duration::from_secs(5);
 
 static SCHEMA: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// In the order of an index of their own, so that what has ended, or is young, costs nothing.
+pub(super) const LIVE_MADE_BEFORE: &str =
+    "SELECT sequence, id, account, primary_meeting, created_at FROM meetings
+     WHERE ended_at IS NULL AND created_at <= ? AND (created_at, sequence) > (?, ?)
+     ORDER BY created_at, sequence LIMIT ?";
 
 /// Meetings with how many attendees each has.
 macro_rules! kept {
@@ -181,20 +187,25 @@ impl Sqlite {
     pub(super) async fn live_made_before(
         &self,
         before: Timestamp,
-        after: Option<Cursor>,
+        after: Option<&LiveMeeting>,
         max: u32,
-    ) -> Result<Page<Meeting>, Unavailable> {
-        let rows = sqlx::query(
-            "SELECT * FROM meetings WHERE ended_at IS NULL AND created_at <= ? AND sequence > ?
-             ORDER BY sequence LIMIT ?",
-        )
-        .bind(before.as_millisecond())
-        .bind(place(after))
-        .bind(one_more(max))
-        .fetch_all(&self.readers)
-        .await
-        .map_err(unavailable)?;
-        page(&rows, max, |row| Ok(MeetingRow::from_row(row)?.0)).map_err(unavailable)
+    ) -> Result<Vec<LiveMeeting>, Unavailable> {
+        let (created, sequence) = after.map_or((i64::MIN, 0), LiveMeeting::place);
+        let rows = sqlx::query(LIVE_MADE_BEFORE)
+            .bind(before.as_millisecond())
+            .bind(created)
+            .bind(sequence)
+            .bind(i64::from(max))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let read = |row: &SqliteRow| {
+            // One damaged row must not keep all others from being looked at.
+            LiveMeeting::from_row(row)
+                .inspect_err(|error| tracing::error!(%error, "a meeting cannot be read"))
+                .ok()
+        };
+        Ok(rows.iter().filter_map(read).collect())
     }
 
     pub(super) async fn kept_meeting(&self, id: MeetingId) -> Result<Option<KeptMeeting>, Unavailable> {

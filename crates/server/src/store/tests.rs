@@ -261,10 +261,38 @@ async fn meetings_that_may_be_due_are_found_by_their_age() {
     let ended = create(&store, "t2").await;
     decided(&store, Write::DeleteMeeting { meeting: ended.id }).await;
     let before = made.created.checked_sub(Duration::from_millis(1)).unwrap();
-    assert!(store.live_made_before(before, None, 10).await.unwrap().items.is_empty());
+    assert!(store.live_made_before(before, None, 10).await.unwrap().is_empty());
     let now = Timestamp::now();
     let due = store.live_made_before(now, None, 10).await.unwrap();
-    assert_eq!((due.items, due.next), (vec![made], None));
+    assert_eq!(due.iter().map(|due| (due.id, due.created)).collect::<Vec<_>>(), [(made.id, made.created)]);
+
+    let more = [create(&store, "t3").await, create(&store, "t4").await];
+    let now = Timestamp::now();
+    let mut seen = Vec::new();
+    while let [due] = store.live_made_before(now, seen.last(), 1).await.unwrap().as_slice() {
+        seen.push(due.clone());
+    }
+    assert_eq!(seen.iter().map(|due| due.id).collect::<Vec<_>>(), [made.id, more[0].id, more[1].id]);
+}
+
+#[tokio::test]
+async fn the_look_for_due_meetings_passes_over_what_has_ended() {
+    let (_store, directory) = fresh().await;
+    let mut connection = beside(&directory).await;
+    let plan: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "EXPLAIN QUERY PLAN {}",
+        super::sqlite::LIVE_MADE_BEFORE
+    )))
+    .bind(0)
+    .bind(0)
+    .bind(0)
+    .bind(0)
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+    assert_eq!(steps.len(), 1, "no sorting: {steps:?}");
+    assert!(steps[0].contains("USING INDEX meetings_by_age"), "{steps:?}");
 }
 
 #[tokio::test]

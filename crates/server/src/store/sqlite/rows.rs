@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{FromRow, Row, Sqlite};
 
+use crate::store::LiveMeeting;
+
 type Query = sqlx::query::Query<'static, Sqlite, SqliteArguments>;
 
 /// A live meeting. Whether it is live is not looked at here, see [`EndedRow`].
@@ -57,6 +59,18 @@ impl FromRow<'_, SqliteRow> for MeetingRow {
             tags: Tags::from_stored(list(row, "tags")?),
             created: time(row, "created_at")?,
         }))
+    }
+}
+
+impl FromRow<'_, SqliteRow> for LiveMeeting {
+    fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(LiveMeeting {
+            sequence: row.try_get("sequence")?,
+            id: parsed(row, "id")?,
+            account: AccountId(row.try_get("account")?),
+            is_replica: row.try_get::<Option<String>, _>("primary_meeting")?.is_some(),
+            created: time(row, "created_at")?,
+        })
     }
 }
 
