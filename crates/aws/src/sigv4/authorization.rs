@@ -191,6 +191,15 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_headers_are_signed() {
+        for (count, read) in [(MAX_SIGNED_HEADERS, true), (MAX_SIGNED_HEADERS + 1, false)] {
+            let others: Vec<String> = (1..count).map(|number| format!("x-{number}")).collect();
+            let text = header(CREDENTIAL, &format!("host;{}", others.join(";")), SIGNATURE);
+            assert_eq!(Authorization::parse(&text).is_ok(), read, "{count}");
+        }
+    }
+
+    #[test]
     fn refuses() {
         let table = [
             (String::new(), Malformed::Algorithm),

@@ -249,6 +249,15 @@ mod tests {
             assert_eq!(parse_date(text), None, "{text}");
         }
         assert_eq!(parse_date("20é1122T224527Z"), None);
+        // One part too short, the other right.
+        assert_eq!(parse_date("20261122T22452Z"), None);
+        assert_eq!(parse_date("2026112T224527Z"), None);
+    }
+
+    #[test]
+    fn a_secret_says_nothing_of_itself() {
+        let shown = format!("{:?}", Secret::new("hush"));
+        assert!(shown.starts_with("Secret") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]
