@@ -181,7 +181,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// One audio packet of an attendee: one Opus packet.
+/// One audio packet of an attendee.
 #[derive(Debug, Clone)]
 pub struct AudioPacket {
     /// The meeting it belongs to.
@@ -194,7 +194,7 @@ pub struct AudioPacket {
     pub timestamp: u32,
     /// RFC 6464 level: -dBov as a positive number, 0 loudest, 127 silent. `None` if the packet carries none.
     pub level: Option<u8>,
-    /// The Opus packet. Never empty.
+    /// The Opus packet; empty for padding, which browsers send to try how much a link takes.
     pub payload: Arc<[u8]>,
     /// When the datagram came in.
     pub received: Instant,

@@ -413,10 +413,11 @@ impl Session {
         let Some(codec) = self.table.codec(*packet.header.payload_type) else { return };
         match self.binding(ssrc) {
             Binding::Audio if codec == CodecKind::Opus => {
-                if packet.payload.is_empty() || packet.payload.len() > MAX_PAYLOAD {
+                if packet.payload.len() > MAX_PAYLOAD {
                     return;
                 }
-                sink.counters.audio_in += 1;
+                // Padding is no audio, but whoever looks for losses must know that its number came.
+                sink.counters.audio_in += u64::from(!packet.payload.is_empty());
                 sink.outputs.push_back(Output::Audio(AudioPacket {
                     meeting: self.meeting,
                     session: self.id,

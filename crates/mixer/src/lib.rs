@@ -64,7 +64,7 @@ pub struct Packet {
     /// Level of the packet, RFC 6464: 0 (loudest) to 127 (silent), in -dBov. `None` if the sender does not tell; such
     /// slots are decoded all the time to know how loud they are.
     pub level: Option<u8>,
-    /// Opus payload, 2.5 to 120 ms long.
+    /// Opus payload, 2.5 to 120 ms long. Empty: padding, of which only the number counts.
     pub payload: Arc<[u8]>,
 }
 

@@ -161,6 +161,10 @@ impl Mix {
             return;
         };
         let (sequence, level) = (packet.sequence, packet.level);
+        if packet.payload.is_empty() {
+            known.meter.count(sequence, false);
+            return;
+        }
         let arrival = known.jitter.handle_packet(packet, now, &mut self.counters);
         if matches!(arrival, Arrival::Duplicate | Arrival::Garbage) {
             return;

@@ -38,6 +38,25 @@ fn ten_percent_loss_is_concealed_and_does_not_grow_the_delay() {
 }
 
 #[test]
+fn padding_that_came_is_no_loss() {
+    let mut world = tone_world();
+    world.run(50);
+    world.mix.levels();
+    let (sequence, timestamp) = (world.speaker(1).sequence, world.speaker(1).timestamp);
+    let now = world.instant(world.now);
+    for n in 0..500 {
+        let padding = Packet { sequence: sequence + n, timestamp, level: None, payload: Arc::from([]) };
+        world.mix.handle_packet(SlotId(1), padding, now);
+    }
+    world.speaker(1).sequence += 500;
+    let counters = world.run(50);
+    assert_eq!((counters.garbage, counters.late, counters.restarts), (0, 0, 0));
+    let level = world.mix.levels().into_iter().find(|level| level.slot == SlotId(1)).expect("a level");
+    assert!(level.packets >= 540 && level.expected == level.packets, "{level:?}");
+    assert!(tone_error(&world, 40) < 0.5);
+}
+
+#[test]
 fn what_forward_error_correction_carries_is_used() {
     let error = |fec: bool| {
         let mut world = tone_world();
