@@ -233,7 +233,7 @@ fn check_outcome(world: &World, history: &mut History, outcome: &Outcome) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_law_holds(steps in prop::collection::vec(step(), 1..60)) {

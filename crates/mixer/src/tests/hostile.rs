@@ -133,7 +133,7 @@ fn garbage_is_counted_and_concealed() {
     world.run(50);
     let before = world.mix.counters();
     // Not Opus at all, and Opus that its decoder refuses.
-    let refused: [&[u8]; 4] = [&[], &[0xfb], &[0xff, 0x3f, 1, 2], &[0xfa, 250]];
+    let refused: [&[u8]; 4] = [&[0xff], &[0xfb], &[0xff, 0x3f, 1, 2], &[0xfa, 250]];
     for (n, payload) in (0..20).zip(refused.iter().cycle()) {
         world.speaker(1).canned = (n % 2 == 0).then(|| Arc::from(*payload));
         world.speaker(1).tells = Tells::Always(17);
