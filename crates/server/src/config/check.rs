@@ -267,14 +267,8 @@ fn keys(
     origins: &Origins,
     reach: &Reach,
 ) -> Checked<Vec<AccessKey>> {
-    let secret = match (&written.secret_access_key, &written.secret_access_key_file) {
-        (Some(_), Some(_)) => {
-            return refuse("give auth.secret_access_key or auth.secret_access_key_file, not both".to_owned());
-        }
-        (Some(secret), None) => Some(secret.clone()),
-        (None, Some(path)) => Some(read_secret(&origins.name("auth", "secret_access_key_file"), path)?),
-        (None, None) => None,
-    };
+    let pair = [&written.secret_access_key, &written.secret_access_key_file];
+    let secret = secret_or_file("auth", "secret_access_key", pair, origins)?;
     // Known keys stay on loopback. In `dev --bind` the defaults become random ones.
     let public = |value: &Option<String>, known: &str| value.as_deref().is_none_or(|value| value == known);
     let (id, secret) = match mode {
@@ -320,10 +314,23 @@ fn keys(
     Ok(vec![AccessKey { id, secret: Secret::new(secret) }])
 }
 
-fn read_secret(name: &str, path: &str) -> Checked<String> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(text.trim().to_owned()),
-        Err(error) => refuse(format!("{name}: cannot read {path}: {error}")),
+/// The secret that `[table]` holds as `key` itself, or in the file that `key_file` names.
+fn secret_or_file(
+    table: &str,
+    key: &str,
+    [text, file]: [&Option<String>; 2],
+    origins: &Origins,
+) -> Checked<Option<String>> {
+    match (text, file) {
+        (Some(_), Some(_)) => refuse(format!("give {table}.{key} or {table}.{key}_file, not both")),
+        (None, Some(path)) => match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) => {
+                let name = origins.name(table, &format!("{key}_file"));
+                refuse(format!("{name}: cannot read {path}: {error}"))
+            }
+        },
+        (text, None) => Ok(text.clone()),
     }
 }
 
@@ -336,19 +343,16 @@ fn security(
 ) -> Checked<SecurityConfig> {
     let default = || store.data_dir.join(MASTER_KEY_FILE);
     let master_key_file = written.master_key_file.as_ref().map_or_else(default, PathBuf::from);
-    let key = match (&written.operator_key, &written.operator_key_file) {
-        (Some(_), Some(_)) => {
-            return refuse("give security.operator_key or security.operator_key_file, not both".to_owned());
-        }
-        (Some(key), None) => key.trim().to_owned(),
-        (None, Some(path)) => read_secret(&origins.name("security", "operator_key_file"), path)?,
-        (None, None) if mode == Mode::Serve => {
+    let pair = [&written.operator_key, &written.operator_key_file];
+    let key = match secret_or_file("security", "operator_key", pair, origins)? {
+        Some(key) => key.trim().to_owned(),
+        None if mode == Mode::Serve => {
             let operator_key = OperatorKey::File(store.data_dir.join(OPERATOR_KEY_FILE));
             return Ok(SecurityConfig { master_key_file, operator_key });
         }
         // The known key stays on loopback.
-        (None, None) if reach.leaves_loopback() => random(RANDOM_SECRET_BYTES),
-        (None, None) => DEV_OPERATOR_KEY.to_owned(),
+        None if reach.leaves_loopback() => random(RANDOM_SECRET_BYTES),
+        None => DEV_OPERATOR_KEY.to_owned(),
     };
     let known = key == DEV_OPERATOR_KEY && (mode == Mode::Serve || reach.leaves_loopback());
     if known || key.is_empty() {
