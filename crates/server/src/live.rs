@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, Event};
+use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
 use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
 use jiff::Timestamp;
@@ -430,30 +431,12 @@ impl MeetingTask {
 
     fn request(&mut self, request: MediaRequest) {
         let meeting = self.id;
-        let (session, taken) = match request {
-            MediaRequest::Offer { session, request, sdp, send, receive } => {
-                let offer = Command::Offer { meeting, session, request, sdp, send, receive };
-                (session, self.command(offer))
-            }
-            MediaRequest::Switch { session, mid, stream } => {
-                (session, self.command(Command::Switch { session, mid, stream }))
-            }
-            MediaRequest::Unsubscribe { session, mids } => {
-                (session, self.command(Command::Unsubscribe { session, mids }))
-            }
-            MediaRequest::Pause { session, streams } => {
-                (session, self.command(Command::Pause { session, streams }))
-            }
-            MediaRequest::Resume { session, streams } => {
-                (session, self.command(Command::Resume { session, streams }))
-            }
-            MediaRequest::Mute { session, muted } => {
-                (session, self.mixing(MixerInput::Mute { meeting, session, muted }))
-            }
-            MediaRequest::Open { session, echo_of } => {
-                (session, self.mixing(MixerInput::Open { meeting, session, echo_of }))
-            }
-            MediaRequest::Close { session } => return self.end_media(session),
+        let (session, asked) = asked(meeting, request);
+        let taken = match asked {
+            Asked::Worker(command) => self.command(command),
+            Asked::Open { echo_of } => self.mixing(MixerInput::Open { meeting, session, echo_of }),
+            Asked::Mute { muted } => self.mixing(MixerInput::Mute { meeting, session, muted }),
+            Asked::Close => return self.end_media(session),
         };
         if let Err(reason) = taken {
             tracing::warn!(%meeting, %session, reason, "media cannot keep up");
@@ -528,45 +511,6 @@ pub async fn until(due: Option<Instant>) {
 /// Milliseconds since 1970, for the time stamps of frames.
 pub fn wall_ms() -> i64 {
     Timestamp::now().as_millisecond()
-}
-
-/// The worker's words in the live meeting's.
-fn fact(event: Event) -> Option<(MeetingId, MediaFact)> {
-    Some(match event {
-        Event::Answered { meeting, session, request, sdp, tracks } => {
-            let tracks = tracks.into_iter().map(track).collect();
-            (meeting, MediaFact::Answered { session, request, sdp, tracks })
-        }
-        Event::Refused { meeting, session, request, reason } => {
-            (meeting, MediaFact::Refused { session, request, reason })
-        }
-        Event::Connected { meeting, session } => (meeting, MediaFact::Connected { session }),
-        Event::SourceLive { meeting, session, stream } => {
-            (meeting, MediaFact::SourceLive { session, stream })
-        }
-        Event::Codecs { meeting, session, decodes } => {
-            let decodes = decodes.into_iter().map(codec).collect();
-            (meeting, MediaFact::Codecs { session, decodes })
-        }
-        Event::Lost { meeting, session, reason } => (meeting, MediaFact::Lost { session, reason }),
-        // The mix is mono at one rate for everybody until profiles come.
-        Event::AudioSettings { .. } => return None,
-    })
-}
-
-fn track(track: campanile_media::Track) -> campanile_signaling::Track {
-    campanile_signaling::Track { mid: track.mid, ssrc: track.ssrc, stream: track.stream }
-}
-
-fn codec(codec: campanile_media::Codec) -> campanile_signaling::Codec {
-    use campanile_media::Codec as From;
-    use campanile_signaling::Codec as To;
-    match codec {
-        From::Vp8 => To::Vp8,
-        From::H264ConstrainedBaseline => To::H264ConstrainedBaseline,
-        From::Vp9Profile0 => To::Vp9Profile0,
-        From::Av1Main => To::Av1Main,
-    }
 }
 
 #[cfg(test)]

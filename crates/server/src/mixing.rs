@@ -1,7 +1,7 @@
-//! The mixer thread: owns every [`Mix`], ticks them each 20 ms, and sleeps when there is none.
+//! The mixer thread: owns every [`MeetingMix`], ticks them each 20 ms, and sleeps when there is none.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,15 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
-use campanile_media::{AudioPacket, Command, MixFrame};
-use campanile_mixer::{Mix, MixSettings, Packet, SlotId, SlotLevel, TICK};
-use campanile_signaling::{Level, MediaFact};
+use campanile_media::{AudioPacket, Command};
+use campanile_mixer::TICK;
+use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
+use campanile_signaling::MediaFact;
 
 use crate::edge::media::WorkerCommands;
 use crate::observe::{media as observe, panicked};
-
-/// Levels are told five times a second, as Chime does.
-const TICKS_PER_LEVELS: u32 = 10;
 
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
 const MOST_TICKS_BEHIND: u32 = 10;
@@ -155,15 +153,6 @@ struct Loop<L> {
     ticks: u32,
 }
 
-/// The mix of one meeting.
-struct MeetingMix {
-    mix: Mix,
-    /// Everybody who has a slot.
-    slots: HashSet<SlotId>,
-    /// Slots that have sent nothing since they joined.
-    unheard: HashSet<SlotId>,
-}
-
 impl<L: LevelOutlet> Loop<L> {
     fn run(mut self) {
         let mut due = Instant::now();
@@ -225,9 +214,9 @@ impl<L: LevelOutlet> Loop<L> {
     fn lose(&mut self, meeting: MeetingId) {
         panicked();
         tracing::error!(%meeting, "a mix ended in a panic: its clients are told to reconnect");
-        for slot in self.mixes.remove(&meeting).map(|lost| lost.slots).unwrap_or_default() {
+        for session in self.mixes.remove(&meeting).iter().flat_map(MeetingMix::sessions) {
             let reason = "a fault in the mixer".to_owned();
-            self.levels.levels(meeting, MediaFact::Lost { session: SessionId(slot.0), reason });
+            self.levels.levels(meeting, MediaFact::Lost { session, reason });
         }
     }
 
@@ -235,31 +224,21 @@ impl<L: LevelOutlet> Loop<L> {
         match input {
             MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
             MixerInput::Mute { meeting, session, muted } => {
-                if let Some(MeetingMix { mix, .. }) = self.mixes.get_mut(&meeting) {
-                    mix.set_muted(SlotId(session.0), muted);
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_muted(session, muted);
                 }
             }
             MixerInput::Close { meeting, session } => {
-                if let Some(MeetingMix { mix, slots, unheard }) = self.mixes.get_mut(&meeting) {
-                    mix.leave(SlotId(session.0));
-                    slots.remove(&SlotId(session.0));
-                    unheard.remove(&SlotId(session.0));
-                    if mix.counters().slots == 0 {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.close(session);
+                    if mix.is_empty() {
                         self.mixes.remove(&meeting);
                     }
                 }
             }
             MixerInput::Audio(packet) => {
-                if let Some(MeetingMix { mix, unheard, .. }) = self.mixes.get_mut(&packet.meeting) {
-                    let slot = SlotId(packet.session.0);
-                    unheard.remove(&slot);
-                    let packet = Packet {
-                        sequence: packet.sequence,
-                        timestamp: packet.timestamp,
-                        level: packet.level,
-                        payload: packet.payload,
-                    };
-                    mix.handle_packet(slot, packet, now);
+                if let Some(mix) = self.mixes.get_mut(&packet.meeting) {
+                    mix.handle_packet(packet, now);
                 }
             }
             MixerInput::Stop => {}
@@ -271,22 +250,17 @@ impl<L: LevelOutlet> Loop<L> {
 
 impl<L: LevelOutlet> Loop<L> {
     fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
-        let MeetingMix { mix, slots, unheard } = match self.mixes.entry(meeting) {
+        let mix = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => match Mix::new(MixSettings::default()) {
-                Ok(mix) => entry.insert(MeetingMix { mix, slots: HashSet::new(), unheard: HashSet::new() }),
+            Entry::Vacant(entry) => match MeetingMix::new() {
+                Ok(mix) => entry.insert(mix),
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
                 }
             },
         };
-        let slot = SlotId(session.0);
-        // Told again for a slot that is there already, when only the echo changes: its next packet sets that right.
-        mix.join(slot);
-        slots.insert(slot);
-        unheard.insert(slot);
-        mix.set_echo(slot, echo_of.map(|base| SlotId(base.0)));
+        mix.open(session, echo_of);
     }
 
     fn tick(&mut self, at: Instant) {
@@ -295,18 +269,15 @@ impl<L: LevelOutlet> Loop<L> {
         let tell_levels = self.ticks.is_multiple_of(TICKS_PER_LEVELS);
         let mut frames = Vec::new();
         let mut failed = Vec::new();
-        for (meeting, MeetingMix { mix, unheard, .. }) in &mut self.mixes {
+        for (meeting, mix) in &mut self.mixes {
             if catch_unwind(AssertUnwindSafe(|| mix.handle_tick(at))).is_err() {
                 failed.push(*meeting);
                 continue;
             }
-            while let Some(frame) = mix.poll_output() {
-                frames.push(MixFrame { listeners: sessions(&frame.listeners), payload: frame.payload });
-            }
+            frames.extend(std::iter::from_fn(|| mix.poll_output()));
             observe::mix_tick(&mix.counters());
             if tell_levels {
-                let levels = mix.levels().iter().map(|told| level(told, unheard)).collect();
-                self.levels.levels(*meeting, MediaFact::Levels(levels));
+                self.levels.levels(*meeting, MediaFact::Levels(mix.levels()));
             }
         }
         failed.into_iter().for_each(|meeting| self.lose(meeting));
@@ -314,20 +285,6 @@ impl<L: LevelOutlet> Loop<L> {
             observe::mixer_overflow();
         }
         observe::mixer_tick(began.elapsed());
-    }
-}
-
-fn sessions(slots: &[SlotId]) -> Arc<[SessionId]> {
-    slots.iter().map(|slot| SessionId(slot.0)).collect()
-}
-
-/// Who has no microphone has no bad one either: nothing is expected of a slot before its first packet.
-fn level(level: &SlotLevel, unheard: &HashSet<SlotId>) -> Level {
-    Level {
-        session: SessionId(level.slot.0),
-        volume: level.volume,
-        packets: level.packets,
-        expected: if unheard.contains(&level.slot) { 0 } else { level.expected },
     }
 }
 

@@ -1,0 +1,120 @@
+//! The mix of one meeting, in the words of sessions.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Instant;
+
+use campanile_control::ids::SessionId;
+use campanile_media::{AudioPacket, MixFrame};
+use campanile_mixer::{Counters, Mix, MixError, MixSettings, Packet, SlotId, SlotLevel};
+use campanile_signaling::Level;
+
+/// Levels are told five times a second, as Chime does.
+pub const TICKS_PER_LEVELS: u32 = 10;
+
+/// The mix of one meeting: a slot for each session.
+#[derive(Debug)]
+pub struct MeetingMix {
+    mix: Mix,
+    /// Everybody who has a slot.
+    slots: BTreeSet<SlotId>,
+    /// Slots that have sent nothing since they joined.
+    unheard: BTreeSet<SlotId>,
+}
+
+impl MeetingMix {
+    /// A mix without anybody.
+    ///
+    /// # Errors
+    /// [`MixError`] if libopus makes no encoder.
+    pub fn new() -> Result<Self, MixError> {
+        let mix = Mix::new(MixSettings::default())?;
+        Ok(Self { mix, slots: BTreeSet::new(), unheard: BTreeSet::new() })
+    }
+
+    /// The session has a slot; `echo_of` is the session that must not hear it. Told again for a slot that is there
+    /// already when only the echo changes: its next packet sets that right.
+    pub fn open(&mut self, session: SessionId, echo_of: Option<SessionId>) {
+        let slot = slot(session);
+        self.mix.join(slot);
+        self.slots.insert(slot);
+        self.unheard.insert(slot);
+        self.mix.set_echo(slot, echo_of.map(self::slot));
+    }
+
+    /// Leaves the session out of what the others hear, or takes it in again.
+    pub fn set_muted(&mut self, session: SessionId, muted: bool) {
+        self.mix.set_muted(slot(session), muted);
+    }
+
+    /// The session's slot is no more.
+    pub fn close(&mut self, session: SessionId) {
+        let slot = slot(session);
+        self.mix.leave(slot);
+        self.slots.remove(&slot);
+        self.unheard.remove(&slot);
+    }
+
+    /// Nobody has a slot: the mix may be forgotten.
+    pub fn is_empty(&self) -> bool {
+        self.mix.counters().slots == 0
+    }
+
+    /// Everybody who has a slot.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.slots.iter().map(|slot| SessionId(slot.0))
+    }
+
+    /// Takes one audio packet.
+    pub fn handle_packet(&mut self, packet: AudioPacket, now: Instant) {
+        let slot = slot(packet.session);
+        self.unheard.remove(&slot);
+        let packet = Packet {
+            sequence: packet.sequence,
+            timestamp: packet.timestamp,
+            level: packet.level,
+            payload: packet.payload,
+        };
+        self.mix.handle_packet(slot, packet, now);
+    }
+
+    /// Makes 20 ms of sound. Call [`Self::poll_output`] until `None` afterwards.
+    pub fn handle_tick(&mut self, now: Instant) {
+        self.mix.handle_tick(now);
+    }
+
+    /// The next frame for the worker.
+    pub fn poll_output(&mut self) -> Option<MixFrame> {
+        let frame = self.mix.poll_output()?;
+        Some(MixFrame { listeners: sessions(&frame.listeners), payload: frame.payload })
+    }
+
+    /// How loud everybody was since the last call. Call once every [`TICKS_PER_LEVELS`] ticks.
+    pub fn levels(&mut self) -> Vec<Level> {
+        let unheard = &self.unheard;
+        self.mix.levels().iter().map(|told| level(told, unheard)).collect()
+    }
+
+    /// What the mix has counted.
+    pub fn counters(&self) -> Counters {
+        self.mix.counters()
+    }
+}
+
+fn slot(session: SessionId) -> SlotId {
+    SlotId(session.0)
+}
+
+fn sessions(slots: &[SlotId]) -> Arc<[SessionId]> {
+    slots.iter().map(|slot| SessionId(slot.0)).collect()
+}
+
+/// Who has no microphone has no bad one either: nothing is expected of a slot before its first packet.
+fn level(level: &SlotLevel, unheard: &BTreeSet<SlotId>) -> Level {
+    Level {
+        session: SessionId(level.slot.0),
+        volume: level.volume,
+        packets: level.packets,
+        expected: if unheard.contains(&level.slot) { 0 } else { level.expected },
+    }
+}
