@@ -31,6 +31,12 @@ pub struct Counters {
     pub video_out: u64,
     /// Video packets not forwarded because the subscriber cannot decode the codec.
     pub video_undecodable: u64,
+    /// Video packets not taken because their publisher sends more than it may.
+    pub video_over_cap: u64,
+    /// Times that a tile was paused for want of bandwidth.
+    pub tiles_held: u64,
+    /// Times that the layer of a tile was lowered for want of bandwidth.
+    pub tiles_lowered: u64,
     /// Keyframe requests received from subscribers.
     pub keyframe_requests_in: u64,
     /// Keyframe requests sent to publishers.
@@ -41,6 +47,10 @@ pub struct Counters {
     pub offers_answered: u64,
     /// Offers refused.
     pub offers_refused: u64,
+    /// Packets handed to other workers.
+    pub crossed_out: u64,
+    /// Packets from other workers.
+    pub crossed_in: u64,
     /// Panics caught; each ended one media session.
     pub panics: u64,
     /// Media sessions that were lost (timeout, fault, panic).

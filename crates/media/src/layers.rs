@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use slotmap::{SlotMap, new_key_type};
 
 use crate::forward::VideoPacket;
+use crate::rate::RateMeter;
 use crate::session::SectionKey;
 use crate::worker::SessionKey;
-use crate::{MeetingId, StreamId};
+use crate::{Bitrate, GroupId, MeetingId, SendLayer, StreamId, WorkerId};
 
 new_key_type! {
     /// A handle for one layer: copied into the fan-out instead of its names.
@@ -18,6 +19,13 @@ new_key_type! {
 /// A publisher is asked at most this often. A keyframe costs it several times the bits of an ordinary frame, and one
 /// asked for is on its way for an encoder's frame and a round trip: asking sooner only makes a second one.
 pub(crate) const KEYFRAME_THROTTLE: Duration = Duration::from_millis(500);
+
+/// A layer that sent nothing for this long is off: the client has turned it off, or its own link does not carry it. Longer
+/// than the slowest content comes (one frame a second).
+const LAYER_QUIET: Duration = Duration::from_secs(3);
+
+/// Until a layer has been measured it is taken to have so much of what its publisher says it has at most, in percent.
+const PRESUMED: u64 = 80;
 
 /// A publisher that does not answer (its request or its keyframe was lost, or it sends nothing at all) is asked again
 /// after twice the time, up to this.
@@ -30,17 +38,37 @@ pub(crate) struct Subscriber {
     pub(crate) section: SectionKey,
 }
 
+/// Where the packets of a layer come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    /// A session of this worker.
+    Here(SessionKey),
+    /// Another worker, which sends them once if somebody here wants them.
+    There(WorkerId),
+}
+
 /// One published encoding, or one that somebody still waits for.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(crate) meeting: MeetingId,
     pub(crate) stream: StreamId,
-    pub(crate) publisher: Option<SessionKey>,
+    pub(crate) publisher: Option<Publisher>,
+    /// The source it is a layer of.
+    pub(crate) group: GroupId,
+    /// What the publisher says it will not exceed; `None` if it says nothing.
+    pub(crate) most: Option<Bitrate>,
     /// Bounded by the receive sections of the sessions of the worker.
     subscribers: Vec<Subscriber>,
+    /// Other workers that want its packets. Bounded by the number of workers.
+    pub(crate) elsewhere: Vec<WorkerId>,
     pub(crate) keyframes: KeyframePolicy,
     live: bool,
     newest: Option<(u32, u64)>,
+    pub(crate) meter: RateMeter,
+    /// Of a layer of another worker: its rate as that worker tells it. `None`: it is off, or has not been told yet.
+    pub(crate) told: Option<Bitrate>,
+    /// Of a layer of another worker: that worker knows that it is wanted here.
+    pub(crate) asked_for: bool,
     pub(crate) armed: Option<Instant>,
 }
 
@@ -54,6 +82,32 @@ pub(crate) struct Observed {
 }
 
 impl Layer {
+    /// The session that publishes it, if that is one of this worker.
+    pub(crate) fn publisher_here(&self) -> Option<SessionKey> {
+        match self.publisher? {
+            Publisher::Here(session) => Some(session),
+            Publisher::There(_) => None,
+        }
+    }
+
+    /// What it takes to forward it now; `None` if it is off.
+    pub(crate) fn rate(&mut self, now: Instant) -> Option<Bitrate> {
+        match self.publisher? {
+            Publisher::There(_) => self.told,
+            Publisher::Here(_) if !self.live => None,
+            Publisher::Here(_) => self.meter.is_live(LAYER_QUIET, now).then(|| self.meter.rate(now)),
+        }
+    }
+
+    /// What it is taken to need while nothing is known of it.
+    pub(crate) fn presumed(&self) -> Bitrate {
+        Bitrate(self.most.unwrap_or(Bitrate::ZERO).0 * PRESUMED / 100)
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.subscribers.is_empty()
+    }
+
     /// Takes note of a packet. A keyframe's first packet that comes late (resent) is no place to start: what followed
     /// it has gone by already.
     pub(crate) fn observe(&mut self, packet: &VideoPacket) -> Observed {
@@ -66,6 +120,7 @@ impl Layer {
         if keyframe {
             self.keyframes.arrived();
         }
+        self.meter.add(packet.payload.len(), packet.received);
         Observed { first, keyframe }
     }
 }
@@ -126,8 +181,12 @@ impl KeyframePolicy {
 pub(crate) struct Layers {
     layers: SlotMap<LayerKey, Layer>,
     by_stream: HashMap<(MeetingId, StreamId), LayerKey>,
+    /// The published layers of each source, the lowest first. At most [`crate::sdp::MAX_RIDS`] each.
+    by_source: HashMap<(MeetingId, GroupId), Vec<LayerKey>>,
     subscriptions: usize,
     published: usize,
+    /// Layers of other workers whose subscribers here have changed, and which may have to be asked for or let go.
+    touched: Vec<LayerKey>,
 }
 
 impl Layers {
@@ -153,39 +212,76 @@ impl Layers {
         self.published
     }
 
+    /// The layers of the source that `key` is a layer of, the lowest first.
+    pub(crate) fn of_source(&self, key: LayerKey) -> &[LayerKey] {
+        let source = self.layers.get(key).map(|layer| (layer.meeting, layer.group));
+        source.and_then(|source| self.by_source.get(&source)).map_or(&[], Vec::as_slice)
+    }
+
     /// `None`: somebody else publishes under this name.
     pub(crate) fn publish(
         &mut self,
         meeting: MeetingId,
-        stream: StreamId,
-        publisher: SessionKey,
+        sent: SendLayer,
+        publisher: Publisher,
     ) -> Option<LayerKey> {
+        let SendLayer { stream, group, most } = sent;
         let layers = &mut self.layers;
         let key = *self.by_stream.entry((meeting, stream)).or_insert_with(|| {
             layers.insert(Layer {
                 meeting,
                 stream,
                 publisher: None,
+                group,
+                most,
                 subscribers: Vec::new(),
+                elsewhere: Vec::new(),
                 keyframes: KeyframePolicy::default(),
                 live: false,
                 newest: None,
+                meter: RateMeter::default(),
+                told: None,
+                asked_for: false,
                 armed: None,
             })
         });
         let layer = self.layers.get_mut(key)?;
-        match layer.publisher {
-            Some(other) => (other == publisher).then_some(key),
-            None => {
-                layer.publisher = Some(publisher);
-                layer.live = false;
-                layer.newest = None;
-                layer.keyframes = KeyframePolicy::default();
-                if !layer.subscribers.is_empty() {
-                    layer.keyframes.want();
-                }
-                self.published += 1;
-                Some(key)
+        if layer.publisher.is_some_and(|other| other != publisher) {
+            return None;
+        }
+        if layer.publisher.is_some() && layer.group == group {
+            layer.most = most;
+            return Some(key);
+        }
+        let before = (meeting, std::mem::replace(&mut layer.group, group));
+        layer.most = most;
+        if layer.publisher.replace(publisher).is_none() {
+            layer.live = false;
+            layer.newest = None;
+            layer.meter = RateMeter::default();
+            layer.told = None;
+            layer.asked_for = false;
+            layer.keyframes = KeyframePolicy::default();
+            if !layer.subscribers.is_empty() {
+                layer.keyframes.want();
+                self.touched.extend(matches!(publisher, Publisher::There(_)).then_some(key));
+            }
+            self.published += usize::from(matches!(publisher, Publisher::Here(_)));
+        }
+        self.leave_source(before, key);
+        let layers = &self.layers;
+        let source = self.by_source.entry((meeting, group)).or_default();
+        source.push(key);
+        // Clients name their layers from the lowest to the highest, and get rising numbers for them.
+        source.sort_by_key(|key| layers.get(*key).map(|layer| layer.stream));
+        Some(key)
+    }
+
+    fn leave_source(&mut self, source: (MeetingId, GroupId), key: LayerKey) {
+        if let Some(keys) = self.by_source.get_mut(&source) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_source.remove(&source);
             }
         }
     }
@@ -193,11 +289,14 @@ impl Layers {
     /// The publisher stopped. Its subscribers keep waiting for the name.
     pub(crate) fn unpublish(&mut self, key: LayerKey) -> Vec<Subscriber> {
         let Some(layer) = self.layers.get_mut(key) else { return Vec::new() };
-        if layer.publisher.take().is_some() {
+        if let Some(Publisher::Here(_)) = layer.publisher.take() {
             self.published -= 1;
         }
         layer.keyframes.forget();
+        layer.elsewhere.clear();
+        let source = (layer.meeting, layer.group);
         let waiting = layer.subscribers.clone();
+        self.leave_source(source, key);
         self.forget_if_unused(key);
         waiting
     }
@@ -208,6 +307,9 @@ impl Layers {
         if !layer.subscribers.contains(&subscriber) {
             layer.subscribers.push(subscriber);
             self.subscriptions += 1;
+            if let Some(Publisher::There(_)) = layer.publisher {
+                self.touched.push(key);
+            }
         }
         layer.keyframes.want();
     }
@@ -217,7 +319,10 @@ impl Layers {
         let before = layer.subscribers.len();
         layer.subscribers.retain(|other| *other != subscriber);
         self.subscriptions -= before - layer.subscribers.len();
-        if layer.subscribers.is_empty() {
+        if let Some(Publisher::There(_)) = layer.publisher {
+            self.touched.push(key);
+        }
+        if layer.subscribers.is_empty() && layer.elsewhere.is_empty() {
             layer.keyframes.forget();
         }
         self.forget_if_unused(key);
@@ -226,6 +331,25 @@ impl Layers {
     /// The subscriber at this place, for loops that change other things meanwhile.
     pub(crate) fn subscriber(&self, key: LayerKey, index: usize) -> Option<Subscriber> {
         self.layers.get(key)?.subscribers.get(index).copied()
+    }
+
+    /// The session that publishes this layer, if it is the only one of its source that is on.
+    pub(crate) fn sole_publisher(&mut self, key: LayerKey, now: Instant) -> Option<SessionKey> {
+        let source = self.of_source(key).to_vec();
+        let mut is_on =
+            |other: &LayerKey| self.layers.get_mut(*other).is_some_and(|layer| layer.rate(now).is_some());
+        let on: Vec<LayerKey> = source.into_iter().filter(|key| is_on(key)).collect();
+        (on == [key]).then(|| self.layers.get(key)?.publisher_here())?
+    }
+
+    /// Nobody but one tile wants it.
+    pub(crate) fn is_alone(&self, key: LayerKey) -> bool {
+        self.layers.get(key).is_some_and(|layer| layer.subscribers.len() == 1 && layer.elsewhere.is_empty())
+    }
+
+    /// The next layer of another worker that has gained or lost subscribers here.
+    pub(crate) fn take_touched(&mut self) -> Option<LayerKey> {
+        self.touched.pop()
     }
 
     fn forget_if_unused(&mut self, key: LayerKey) {

@@ -19,13 +19,18 @@
     )
 )]
 
+mod adaption;
+mod allocator;
+mod cap;
 mod counters;
+mod crossing;
 mod demux;
 mod entropy;
 mod forward;
 mod layers;
 mod negotiation;
 mod path;
+mod rate;
 mod sdp;
 mod session;
 mod subscriptions;
@@ -35,9 +40,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use campanile_control::ids::{MeetingId, SessionId, StreamId};
+pub use campanile_control::ids::{GroupId, MeetingId, SessionId, StreamId};
 
 pub use counters::Counters;
+pub use crossing::Crossing;
 pub use path::PathId;
 pub use worker::Worker;
 
@@ -55,6 +61,10 @@ pub struct WorkerConfig {
     pub secret: [u8; 32],
     /// How many media sessions may exist at once. One more is refused.
     pub max_sessions: usize,
+    /// Which of the workers this is.
+    pub id: WorkerId,
+    /// How many there are; meetings may span them.
+    pub workers: u8,
 }
 
 impl WorkerConfig {
@@ -63,7 +73,8 @@ impl WorkerConfig {
 
     /// A worker that receives on `local` and tells clients to send to `candidates`.
     pub fn new(local: SocketAddr, candidates: Vec<SocketAddr>, secret: [u8; 32]) -> Self {
-        Self { candidates, local, secret, max_sessions: Self::DEFAULT_MAX_SESSIONS }
+        let (id, workers) = (WorkerId(0), 1);
+        Self { candidates, local, secret, max_sessions: Self::DEFAULT_MAX_SESSIONS, id, workers }
     }
 }
 
@@ -73,8 +84,47 @@ impl std::fmt::Debug for WorkerConfig {
             .field("candidates", &self.candidates)
             .field("local", &self.local)
             .field("max_sessions", &self.max_sessions)
+            .field("id", &self.id)
             .finish_non_exhaustive()
     }
+}
+
+/// A worker among those that serve the same meetings: 0, 1, ...
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u8);
+
+/// Bits per second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Bitrate(pub u64);
+
+impl Bitrate {
+    /// Nothing.
+    pub const ZERO: Bitrate = Bitrate(0);
+
+    /// From kilobits per second, as signaling counts.
+    pub fn kbps(kbps: u32) -> Bitrate {
+        Bitrate(u64::from(kbps) * 1_000)
+    }
+}
+
+/// One layer that a session sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendLayer {
+    /// Its name.
+    pub stream: StreamId,
+    /// The source that it is a layer of.
+    pub group: GroupId,
+    /// What the client says it will not exceed. `None`: it says nothing, or that the layer is off.
+    pub most: Option<Bitrate>,
+}
+
+/// How much a tile is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Larger is more important.
+    pub priority: u32,
+    /// The best layer that is not above this is wanted.
+    pub target: Bitrate,
 }
 
 /// Why a worker could not be made.
@@ -107,9 +157,14 @@ pub enum Command {
         /// Plain SDP text. Holds the client's ICE password: not for logs.
         sdp: String,
         /// Allocated layers in the order of the video entries of `send_streams`; empty: not sending.
-        send: Vec<StreamId>,
+        send: Vec<SendLayer>,
+        /// What all layers together may have. More is first asked to become less, then dropped. `None`: no limit.
+        cap: Option<Bitrate>,
         /// Parallel to the video m-lines in SDP order; `None` for 0.
         receive: Vec<Option<StreamId>>,
+        /// How much each section is wanted, by mid. On a section without a wish exactly the named stream is sent, or a lower
+        /// layer of its source; on one with a wish the worker picks the layer, and pauses the tile when none fits.
+        wishes: Vec<(String, Wish)>,
     },
     /// Forward another layer on this section from its next keyframe on, without renegotiation.
     Switch {
@@ -119,6 +174,15 @@ pub enum Command {
         mid: String,
         /// The layer wanted.
         stream: StreamId,
+    },
+    /// Another wish for a section that is there: from now on the worker picks its layer.
+    Wish {
+        /// The receiver.
+        session: SessionId,
+        /// The receive section.
+        mid: String,
+        /// How much it is wanted.
+        wish: Wish,
     },
     /// Stop forwarding on these sections now; an offer that drops them follows.
     Unsubscribe {
@@ -179,6 +243,13 @@ pub enum Output {
     Audio(AudioPacket),
     /// A fact about a media session.
     Event(Event),
+    /// For [`Worker::handle_crossing`] of another worker.
+    Cross {
+        /// Which one.
+        to: WorkerId,
+        /// What it is to be told.
+        crossing: Crossing,
+    },
 }
 
 /// One audio packet of an attendee.
@@ -263,6 +334,35 @@ pub enum Event {
         stereo: bool,
         /// `maxaveragebitrate`, bits per second.
         max_bitrate: Option<u32>,
+    },
+    /// What the client's link carries, as far as is known. At most twice a second, and only where it has changed much.
+    Available {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The receiver.
+        session: SessionId,
+        /// For everything that is sent to it.
+        bitrate: Bitrate,
+    },
+    /// Tiles of this session were paused for want of bandwidth, or resumed. Only tiles with a [`Wish`] are.
+    Held {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The receiver.
+        session: SessionId,
+        /// Their sources.
+        groups: Vec<GroupId>,
+        /// Paused, else resumed.
+        paused: bool,
+    },
+    /// What the layers of a session have, about every two seconds while it sends video.
+    Rates {
+        /// The meeting.
+        meeting: MeetingId,
+        /// The publisher.
+        session: SessionId,
+        /// The layers that are on.
+        layers: Vec<(StreamId, Bitrate)>,
     },
     /// The media session died and is gone; the client must reconnect.
     Lost {

@@ -13,6 +13,7 @@ use str0m::ice::IceCreds;
 use str0m::media::{Frequency, MediaKind, Mid, Rid};
 use str0m::rtp::{Extension, ExtensionMap};
 
+use crate::adaption::{FIRST_ESTIMATE, REPORT_EVERY};
 use crate::entropy::Entropy;
 use crate::forward::Forwarder;
 use crate::layers::LayerKey;
@@ -21,7 +22,7 @@ use crate::sdp::codec::{CodecKind, CodecTable, Format};
 use crate::sdp::offer::{self, Offer, OpusWishes};
 use crate::sdp::{Direction, HeaderExtension, Kind};
 use crate::session::{Admits, Audio, Fault, Section, SectionKey, Session, Setup, Sink, Tile};
-use crate::{MeetingId, SessionId, StreamId, Track};
+use crate::{MeetingId, SendLayer, SessionId, StreamId, Track, Wish};
 
 /// 96 bits: ufrags are names in our demultiplexer and must not collide.
 const UFRAG_CHARS: usize = 16;
@@ -68,7 +69,8 @@ pub(crate) fn setup(
         .set_local_ice_credentials(IceCreds { ufrag: ufrag.clone(), pass: pwd.clone() })
         .set_ice_lite(true)
         .set_rtp_mode(true)
-        .set_stats_interval(None)
+        .enable_bwe(Some(str0m::bwe::Bitrate::bps(FIRST_ESTIMATE.0)))
+        .set_stats_interval(Some(REPORT_EVERY))
         .set_extension_map(map);
     *rtc.codec_config() = codec_config(&table);
     let local = LocalTransport {
@@ -125,9 +127,19 @@ fn codec_config(table: &CodecTable) -> CodecConfig {
 /// What the signaling side wants from an offer.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    pub(crate) send: Vec<StreamId>,
+    pub(crate) send: Vec<SendLayer>,
     /// Parallel to the video m-lines; only streams that somebody publishes.
     pub(crate) receive: Vec<Option<(StreamId, LayerKey)>>,
+    /// How much sections are wanted, by mid.
+    pub(crate) wishes: Vec<(String, Wish)>,
+}
+
+/// What a section is to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Showing {
+    pub(crate) stream: StreamId,
+    pub(crate) layer: LayerKey,
+    pub(crate) wish: Option<Wish>,
 }
 
 /// What was agreed with a client.
@@ -135,9 +147,9 @@ pub(crate) struct Wanted {
 pub(crate) struct Agreed {
     pub(crate) sdp: String,
     pub(crate) tracks: Vec<Track>,
-    pub(crate) published: Vec<(Mid, Option<Rid>, StreamId)>,
+    pub(crate) published: Vec<(Mid, Option<Rid>, SendLayer)>,
     /// Every section that could show something, and what it shows now.
-    pub(crate) tiles: Vec<(SectionKey, Option<(StreamId, LayerKey)>)>,
+    pub(crate) tiles: Vec<(SectionKey, Option<Showing>)>,
     /// Sections that are gone, and the layers that fed them.
     pub(crate) gone: Vec<(SectionKey, Vec<LayerKey>)>,
     /// If they changed.
@@ -150,7 +162,7 @@ enum Purpose {
     Rejected,
     Audio,
     Camera,
-    Tile(StreamId, LayerKey),
+    Tile(Showing),
     Inactive,
 }
 
@@ -183,9 +195,9 @@ impl Session {
             let role = match purpose {
                 Purpose::Audio => self.agree_audio(section, key, entropy, &mut agreed),
                 Purpose::Camera => agree_camera(section, &wanted.send, &mut agreed),
-                Purpose::Tile(stream, layer) => {
+                Purpose::Tile(showing) => {
                     let rtx_offered = formats.iter().any(|format| format.rtx.is_some());
-                    self.agree_tile(section, key, (stream, layer), rtx_offered, entropy, &mut agreed)
+                    self.agree_tile(section, key, showing, rtx_offered, entropy, &mut agreed)
                 }
                 Purpose::Inactive | Purpose::Rejected => Role::Inactive,
             };
@@ -344,7 +356,7 @@ impl Session {
         &mut self,
         section: &offer::Section,
         key: SectionKey,
-        (stream, layer): (StreamId, LayerKey),
+        showing: Showing,
         rtx_offered: bool,
         entropy: &mut Entropy,
         agreed: &mut Agreed,
@@ -357,8 +369,8 @@ impl Session {
             forwarder: Forwarder::new(entropy.first_sequence(), entropy.u32()),
             declared: false,
         });
-        agreed.tracks.push(Track { mid: section.mid.clone(), ssrc: tile.ssrc, stream });
-        agreed.tiles.push((key, Some((stream, layer))));
+        agreed.tracks.push(Track { mid: section.mid.clone(), ssrc: tile.ssrc, stream: showing.stream });
+        agreed.tiles.push((key, Some(showing)));
         Role::Receive { ssrc: tile.ssrc, rtx: rtx_offered.then_some(tile.rtx) }
     }
 }
@@ -386,7 +398,9 @@ fn plan(offer: &Offer, wanted: &Wanted, table: &CodecTable) -> Vec<(Purpose, Vec
         } else {
             match asked {
                 Some((stream, layer)) if section.direction == Direction::RecvOnly => {
-                    Purpose::Tile(stream, layer)
+                    let wish =
+                        wanted.wishes.iter().find(|(mid, _)| *mid == section.mid).map(|(_, wish)| *wish);
+                    Purpose::Tile(Showing { stream, layer, wish })
                 }
                 _ => Purpose::Inactive,
             }
@@ -400,7 +414,7 @@ fn admission(section: &offer::Section, purpose: Purpose) -> Admits {
     let sends = match purpose {
         Purpose::Audio => section.direction.sends(),
         Purpose::Camera => true,
-        Purpose::Tile(..) | Purpose::Inactive | Purpose::Rejected => false,
+        Purpose::Tile(_) | Purpose::Inactive | Purpose::Rejected => false,
     };
     if !sends {
         Admits::Announced(None)
@@ -414,13 +428,13 @@ fn admission(section: &offer::Section, purpose: Purpose) -> Admits {
 }
 
 /// The i-th layer of the offer is the i-th allocated stream; without layers there is one stream.
-fn agree_camera(section: &offer::Section, send: &[StreamId], agreed: &mut Agreed) -> Role {
+fn agree_camera(section: &offer::Section, send: &[SendLayer], agreed: &mut Agreed) -> Role {
     let mid = Mid::from(section.mid.as_str());
     if section.rids.is_empty() {
-        agreed.published.extend(send.first().map(|stream| (mid, None, *stream)));
+        agreed.published.extend(send.first().map(|sent| (mid, None, *sent)));
     } else {
         let layers = section.rids.iter().zip(send);
-        agreed.published.extend(layers.map(|(rid, stream)| (mid, Some(Rid::from(rid.as_str())), *stream)));
+        agreed.published.extend(layers.map(|(rid, sent)| (mid, Some(Rid::from(rid.as_str())), *sent)));
     }
     Role::Camera { direction: section.direction.mirrored() }
 }

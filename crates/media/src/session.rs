@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slotmap::{SlotMap, new_key_type};
+use str0m::bwe::BweKind;
 use str0m::change::DirectApi;
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
@@ -17,6 +18,8 @@ use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
 use str0m::{Candidate, IceConnectionState, Input, Rtc, RtcConfig};
 
+use crate::adaption::Link;
+use crate::cap::{Admission, Cap};
 use crate::forward::keyframe::starts_keyframe;
 use crate::forward::{Forwarder, VideoPacket};
 use crate::layers::LayerKey;
@@ -25,7 +28,7 @@ use crate::sdp::codec::{CodecKind, CodecTable};
 use crate::sdp::offer::{OpusWishes, RemoteTransport};
 use crate::sdp::{HeaderExtension, Kind};
 use crate::worker::SessionKey;
-use crate::{AudioPacket, Counters, Event, MeetingId, Output, PathId, SessionId, StreamId};
+use crate::{AudioPacket, Bitrate, Counters, Event, MeetingId, Output, PathId, SessionId, StreamId, Wish};
 
 new_key_type! {
     /// A handle for one section of a session: never means another one, though mids and m-lines are recycled.
@@ -92,6 +95,10 @@ pub(crate) enum Routed {
     KeyframeRequest { session: SessionKey, section: SectionKey },
     /// The session can be asked for keyframes from now on.
     Connected { session: SessionKey },
+    /// There is news of what the client's link carries.
+    Estimated { session: SessionKey },
+    /// The session sends more video than it may, or is about to.
+    AskForLess { session: SessionKey },
 }
 
 /// One m-line in use.
@@ -131,18 +138,35 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    /// The layers that know this tile as a subscriber: the one it is to show and the one it still shows.
+    /// The layers that know this tile as a subscriber: the one it is to show and the one it still shows. None while it
+    /// is paused.
     pub(crate) fn attached(&self) -> impl Iterator<Item = LayerKey> + use<> {
-        self.subscription.map(|subscription| subscription.layer).into_iter().chain(self.forwarder.layer())
+        let wanted = self.subscription.filter(Subscription::is_shown).map(|subscription| subscription.layer);
+        wanted.into_iter().chain(self.forwarder.layer().filter(move |shown| wanted != Some(*shown)))
     }
 }
 
 /// What a section is to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subscription {
+    /// The stream that was asked for.
     pub(crate) stream: StreamId,
+    /// Its layer.
+    pub(crate) asked: LayerKey,
+    /// The layer that is to be shown: of the same source as the one asked for, and no better.
     pub(crate) layer: LayerKey,
+    /// How much it is wanted; without a wish the client picks its layers itself.
+    pub(crate) wish: Option<Wish>,
+    /// By the client.
     pub(crate) paused: bool,
+    /// Paused for want of bandwidth.
+    pub(crate) held: bool,
+}
+
+impl Subscription {
+    pub(crate) fn is_shown(&self) -> bool {
+        !self.paused && !self.held
+    }
 }
 
 /// The microphone and the mix.
@@ -201,6 +225,12 @@ pub(crate) struct Session {
     pub(crate) publications: Vec<Publication>,
     pub(crate) wishes: Option<OpusWishes>,
     pub(crate) answers: u64,
+    /// What its link carries, and how that is divided.
+    pub(crate) link: Link,
+    /// What it may send.
+    pub(crate) cap: Cap,
+    /// How often the rates of its layers were told.
+    pub(crate) rates_told: u32,
     /// Has packets that leave with the next timeout.
     pub(crate) dirty: bool,
     /// When the worker's timer for this session fires.
@@ -245,6 +275,9 @@ impl Session {
             publications: Vec::new(),
             wishes: None,
             answers: 0,
+            link: Link::default(),
+            cap: Cap::default(),
+            rates_told: 0,
             dirty: false,
             armed: None,
             rtc: setup.rtc.build(now),
@@ -384,6 +417,18 @@ impl Session {
                 sink.outputs.push_back(Output::Event(event));
                 sink.routed.push_back(Routed::Connected { session: sink.key });
             }
+            str0m::Event::EgressBitrateEstimate(estimate) => {
+                let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = estimate else {
+                    return Ok(());
+                };
+                self.link.available = Some(Bitrate(estimate.as_u64()));
+                sink.routed.push_back(Routed::Estimated { session: sink.key });
+            }
+            str0m::Event::PeerStats(stats) => {
+                if self.link.report(stats.bytes_tx, stats.egress_loss_fraction, stats.rtt, now) {
+                    sink.routed.push_back(Routed::Estimated { session: sink.key });
+                }
+            }
             str0m::Event::IceConnectionStateChange(state) => {
                 self.lost_at = match state {
                     IceConnectionState::Disconnected => Some(now + DISCONNECT_GRACE),
@@ -434,6 +479,16 @@ impl Session {
                     return;
                 }
                 sink.counters.video_in += 1;
+                match self.cap.admit(packet.payload.len(), now) {
+                    Admission::Pass => {}
+                    Admission::PassAndAsk => {
+                        sink.routed.push_back(Routed::AskForLess { session: sink.key });
+                    }
+                    Admission::Drop => {
+                        sink.counters.video_over_cap += 1;
+                        return;
+                    }
+                }
                 let vp8 = match codec {
                     CodecKind::Vp8 => Vp8Descriptor::parse(&packet.payload).ok(),
                     _ => None,
@@ -510,6 +565,33 @@ impl Session {
         Ok(asked)
     }
 
+    /// Tells the client what all it sends may have together, sound included.
+    pub(crate) fn ask_for_less(
+        &mut self,
+        most: Bitrate,
+        now: Instant,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
+        let Some(publication) = self.publications.first().copied() else { return Ok(()) };
+        let bitrate = str0m::bwe::Bitrate::bps(most.0);
+        self.change(now, sink, |api| {
+            if let Some(stream) = api.stream_rx_by_mid(publication.mid, publication.rid) {
+                stream.request_remb(bitrate);
+            }
+        })
+    }
+
+    /// What the link should be tried for.
+    pub(crate) fn set_desired(
+        &mut self,
+        desired: Bitrate,
+        now: Instant,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Fault> {
+        self.rtc.bwe().set_bitrate(str0m::bwe::Bitrate::ZERO, str0m::bwe::Bitrate::bps(desired.0));
+        self.drain(now, sink)
+    }
+
     /// Offers a packet of a layer to a section.
     pub(crate) fn forward(
         &mut self,
@@ -523,7 +605,7 @@ impl Session {
         else {
             return Ok(Forwarded::NotNow);
         };
-        let Some(subscription) = tile.subscription.filter(|s| self.connected && !s.paused) else {
+        let Some(subscription) = tile.subscription.filter(|s| self.connected && s.is_shown()) else {
             return Ok(Forwarded::NotNow);
         };
         let before = tile.forwarder.layer();
@@ -537,7 +619,8 @@ impl Session {
             self.change(now, sink, |api| {
                 let stream = api.declare_stream_tx(ssrc.into(), Some(rtx.into()), mid, None);
                 stream.set_rtx_cache(RTX_PACKETS, RTX_AGE, Some(RTX_SHARE));
-                // There is no pacer without a bandwidth estimate; this says so should one come.
+                // A packet that waits here for its turn is late, and what a lower layer takes the place of would still wait
+                // before it: what does not fit the link is lost there, and sent again if it is asked for.
                 stream.set_unpaced(true);
             })?;
         }

@@ -4,14 +4,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use str0m::media::{Mid, Rid};
 
-use crate::layers::{LayerKey, Subscriber};
-use crate::negotiation::{Agreed, Wanted, setup};
+use crate::layers::{LayerKey, Publisher, Subscriber};
+use crate::negotiation::{Agreed, Showing, Wanted, setup};
 use crate::sdp::SdpError;
 use crate::sdp::codec::{CodecKind, CodecTable};
 use crate::sdp::offer::{Offer, RemoteTransport};
 use crate::session::{Fault, Publication, SectionKey, Session, Subscription};
 use crate::worker::{SessionKey, Worker};
-use crate::{Codec, Event, MeetingId, Output, SessionId, StreamId};
+use crate::{Bitrate, Codec, Event, MeetingId, Output, SendLayer, SessionId, StreamId, Wish};
+
+/// What comes with an offer: the words of [`Command::Offer`](crate::Command::Offer).
+pub(crate) struct Asked {
+    pub(crate) send: Vec<SendLayer>,
+    pub(crate) cap: Option<Bitrate>,
+    pub(crate) receive: Vec<Option<StreamId>>,
+    pub(crate) wishes: Vec<(String, Wish)>,
+}
 
 impl Worker {
     pub(crate) fn offer(
@@ -20,8 +28,7 @@ impl Worker {
         session: SessionId,
         request: u64,
         sdp: &str,
-        send: Vec<StreamId>,
-        receive: &[Option<StreamId>],
+        asked: Asked,
     ) {
         let read = catch_unwind(|| Offer::parse(sdp)).unwrap_or_else(|_| {
             self.counters.panics += 1;
@@ -29,7 +36,7 @@ impl Worker {
         });
         let answered = read
             .map_err(|error| error.to_string())
-            .and_then(|offer| self.agree(meeting, session, request, &offer, send, receive));
+            .and_then(|offer| self.agree(meeting, session, request, &offer, asked));
         if let Err(reason) = answered {
             self.counters.offers_refused += 1;
             let event = Event::Refused { meeting, session, request, reason };
@@ -43,25 +50,26 @@ impl Worker {
         session: SessionId,
         request: u64,
         offer: &Offer,
-        send: Vec<StreamId>,
-        receive: &[Option<StreamId>],
+        asked: Asked,
     ) -> Result<(), String> {
         let existing = self.by_id.get(&session).copied();
         let key = match existing {
             Some(key) => self.check_same(key, meeting, &offer.transport)?,
             None => self.create(meeting, session, offer)?,
         };
-        let receive = receive
-            .iter()
-            .map(|stream| stream.and_then(|s| Some((s, self.layers.published(meeting, s)?))))
-            .collect();
-        let wanted = Wanted { send, receive };
+        let Asked { send, cap, receive, wishes } = asked;
+        let published = |stream: StreamId| Some((stream, self.layers.published(meeting, stream)?));
+        let receive = receive.into_iter().map(|stream| stream.and_then(published)).collect();
+        let wanted = Wanted { send, receive, wishes };
         let now = self.now;
         // The session and the entropy are both the worker's, and only one of them may be borrowed from it.
         let mut entropy = self.entropy.fork();
         let agreed = self
             .with_session(key, |session, sink| session.negotiate(offer, &wanted, &mut entropy, now, sink))
             .ok_or("the media session is lost")?;
+        if let Some(session) = self.sessions.get_mut(key) {
+            session.cap.set_most(cap);
+        }
         self.apply(key, request, agreed, existing.is_none());
         Ok(())
     }
@@ -110,9 +118,10 @@ impl Worker {
             }
         }
         self.set_publications(key, &agreed.published);
-        for (section, stream) in agreed.tiles {
-            self.show(key, section, stream);
+        for (section, wanted) in agreed.tiles {
+            self.show(key, section, wanted);
         }
+        self.mark_for_division(key);
         let Some(session) = self.sessions.get(key) else { return };
         let (meeting, id) = (session.meeting, session.id);
         let mut events = Vec::with_capacity(3);
@@ -130,26 +139,31 @@ impl Worker {
         self.outputs.extend(events.into_iter().map(Output::Event));
     }
 
-    fn set_publications(&mut self, key: SessionKey, published: &[(Mid, Option<Rid>, StreamId)]) {
+    fn set_publications(&mut self, key: SessionKey, published: &[(Mid, Option<Rid>, SendLayer)]) {
         let Some(session) = self.sessions.get_mut(key) else { return };
         let meeting = session.meeting;
         let before = std::mem::take(&mut session.publications);
         for old in &before {
-            if published.iter().all(|(_, _, stream)| *stream != old.stream) {
+            if published.iter().all(|(_, _, sent)| sent.stream != old.stream) {
                 self.unpublish(old.layer);
             }
         }
         let mut publications: Vec<Publication> = Vec::with_capacity(published.len());
-        for (mid, rid, stream) in published {
-            if publications.iter().any(|known| known.stream == *stream) {
+        let mut announced: Vec<SendLayer> = Vec::with_capacity(published.len());
+        for (mid, rid, sent) in published {
+            let stream = sent.stream;
+            if publications.iter().any(|known| known.stream == stream) {
                 continue;
             }
-            let Some(layer) = self.layers.publish(meeting, *stream, key) else {
+            let Some(layer) = self.layers.publish(meeting, *sent, Publisher::Here(key)) else {
                 tracing::debug!(%meeting, %stream, "somebody else publishes this stream");
                 continue;
             };
-            publications.push(Publication { mid: *mid, rid: *rid, stream: *stream, layer });
+            publications.push(Publication { mid: *mid, rid: *rid, stream, layer });
+            announced.push(*sent);
         }
+        self.announce(meeting, &announced);
+        let starts = before.is_empty() && !publications.is_empty();
         let layers: Vec<LayerKey> = publications.iter().map(|publication| publication.layer).collect();
         if let Some(session) = self.sessions.get_mut(key) {
             session.publications = publications;
@@ -158,40 +172,45 @@ impl Worker {
         for layer in layers {
             self.ask_for_keyframe(layer);
         }
+        if starts {
+            self.tell_rates(key);
+        }
     }
 
     /// Sets what a section shows. Between layers of one publisher the old one is shown until the new one's keyframe;
     /// another publisher's picture must not stay for a moment.
-    fn show(&mut self, key: SessionKey, section: SectionKey, stream: Option<(StreamId, LayerKey)>) {
+    fn show(&mut self, key: SessionKey, section: SectionKey, wanted: Option<Showing>) {
         let subscriber = Subscriber { session: key, section };
         let Some(tile) = self.sessions.get_mut(key).and_then(|session| session.tile_mut(section)) else {
             return;
         };
         let before = tile.subscription;
-        if before.map(|s| (s.stream, s.layer)) == stream {
-            return;
-        }
-        let shown = tile.forwarder.layer();
-        let publisher = |layer: LayerKey| self.layers.get(layer).and_then(|layer| layer.publisher);
-        let same_source = match (before, stream) {
-            (Some(before), Some((_, layer))) => publisher(before.layer) == publisher(layer),
+        let source = |layer: LayerKey| self.layers.get(layer).map(|layer| (layer.publisher, layer.group));
+        let same_source = match (before, wanted) {
+            (Some(before), Some(wanted)) => source(before.asked) == source(wanted.layer),
             _ => false,
         };
+        let kept = before.filter(|_| same_source);
+        let after = wanted.map(|Showing { stream, layer: asked, wish }| Subscription {
+            stream,
+            asked,
+            // Where the worker picks, or has picked less than was asked for, it goes on from what is shown.
+            layer: kept.filter(|kept| wish.is_some() || kept.asked == asked).map_or(asked, |kept| kept.layer),
+            wish,
+            // A tile that was paused stays paused when its layer changes.
+            paused: kept.is_some_and(|kept| kept.paused),
+            held: kept.is_some_and(|kept| kept.held && wish.is_some()),
+        });
+        if before == after {
+            return;
+        }
         self.change_tile(subscriber, |tile| {
             if !same_source {
                 tile.forwarder.stop();
             }
-            tile.subscription = stream.map(|(stream, layer)| Subscription {
-                stream,
-                layer,
-                // A tile that the user paused stays paused when its layer changes.
-                paused: same_source && before.is_some_and(|before| before.paused),
-            });
+            tile.subscription = after;
         });
-        if let Some((_, layer)) = stream.filter(|(_, layer)| shown != Some(*layer)) {
-            self.layers.subscribe(layer, subscriber);
-            self.ask_for_keyframe(layer);
-        }
+        self.mark_for_division(key);
     }
 
     pub(crate) fn switch(&mut self, session: SessionId, mid: &str, stream: StreamId) {
@@ -199,7 +218,16 @@ impl Worker {
         let Some(meeting) = self.sessions.get(key).map(|session| session.meeting) else { return };
         // A layer that just vanished: the index that says so is on its way.
         let Some(layer) = self.layers.published(meeting, stream) else { return };
-        self.show(key, section, Some((stream, layer)));
+        self.show(key, section, Some(Showing { stream, layer, wish: None }));
+    }
+
+    pub(crate) fn wish(&mut self, session: SessionId, mid: &str, wish: Wish) {
+        let Some((key, section)) = self.find_tile(session, mid) else { return };
+        let tile = self.sessions.get_mut(key).and_then(|session| session.tile_mut(section));
+        let Some(subscription) = tile.and_then(|tile| tile.subscription.as_mut()) else { return };
+        if subscription.wish.replace(wish) != Some(wish) {
+            self.mark_for_division(key);
+        }
     }
 
     pub(crate) fn unsubscribe(&mut self, session: SessionId, mids: &[String]) {
@@ -222,25 +250,23 @@ impl Worker {
     pub(crate) fn set_paused(&mut self, session: SessionId, streams: &[StreamId], paused: bool) {
         let Some(key) = self.by_id.get(&session).copied() else { return };
         let Some(state) = self.sessions.get(key) else { return };
-        let changed: Vec<(SectionKey, LayerKey)> = state
+        let changed: Vec<SectionKey> = state
             .sections
             .iter()
             .filter_map(|(section, state)| Some((section, state.tile.as_ref()?.subscription?)))
             .filter(|(_, subscription)| {
                 subscription.paused != paused && streams.contains(&subscription.stream)
             })
-            .map(|(section, subscription)| (section, subscription.layer))
+            .map(|(section, _)| section)
             .collect();
-        for (section, layer) in changed {
+        for section in changed {
             self.change_tile(Subscriber { session: key, section }, |tile| {
                 if let Some(subscription) = tile.subscription.as_mut() {
                     subscription.paused = paused;
                 }
                 tile.forwarder.stop();
             });
-            if !paused {
-                self.want_keyframe_of(layer);
-            }
+            self.mark_for_division(key);
         }
     }
 }

@@ -10,13 +10,17 @@ use slotmap::{SlotMap, new_key_type};
 use str0m::Candidate;
 use str0m::config::Fingerprint;
 
+use crate::crossing::Outgoing;
 use crate::demux::{self, Datagram, Demux, Owner};
 use crate::entropy::Entropy;
 use crate::forward::VideoPacket;
-use crate::layers::{LayerKey, Layers, Subscriber};
+use crate::layers::{LayerKey, Layers, Publisher, Subscriber};
 use crate::negotiation::Shared;
-use crate::session::{Fault, Forwarded, Routed, SectionKey, Session, Sink, Tile};
-use crate::{Command, Counters, Event, MixFrame, Output, PathId, SessionId, WorkerConfig, WorkerError};
+use crate::session::{Fault, Forwarded, Routed, SectionKey, Session, Sink, Subscription, Tile};
+use crate::subscriptions::Asked;
+use crate::{
+    Command, Counters, Event, MixFrame, Output, PathId, SessionId, WorkerConfig, WorkerError, WorkerId,
+};
 
 new_key_type! {
     /// A handle for one media session.
@@ -25,11 +29,18 @@ new_key_type! {
 
 /// What a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
+pub(crate) enum Timer {
     Session(SessionKey),
     /// A keyframe to be asked for again.
     Layer(LayerKey),
+    /// The division of a session's link to be looked at again.
+    Review(SessionKey),
+    /// The rates of a publisher's layers to be told.
+    Rates(SessionKey),
 }
+
+/// Timers served by one call. More that are due wait for the next, so that datagrams do not wait for all of them.
+const TIMERS_AT_ONCE: usize = 32;
 
 /// Many media sessions on one thread.
 ///
@@ -53,7 +64,13 @@ pub struct Worker {
     /// Sessions that died in the call at hand. Empty between calls.
     dead: Vec<(SessionKey, Fault)>,
     /// Lazy: an entry counts only if its owner is armed for exactly that time. One such entry for each owner.
-    timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    pub(crate) timers: BinaryHeap<Reverse<(Instant, Timer)>>,
+    /// Sessions whose link is to be divided anew. Each at most once.
+    pub(crate) undivided: Vec<SessionKey>,
+    pub(crate) id: WorkerId,
+    pub(crate) workers: u8,
+    /// Packets for other workers, until the next flush. One entry for each worker.
+    pub(crate) crossings: Vec<Outgoing>,
     pub(crate) now: Instant,
 }
 
@@ -96,6 +113,10 @@ impl Worker {
             dirty: Vec::new(),
             dead: Vec::new(),
             timers: BinaryHeap::new(),
+            undivided: Vec::new(),
+            id: config.id,
+            workers: config.workers,
+            crossings: Vec::new(),
             now,
         })
     }
@@ -115,10 +136,12 @@ impl Worker {
     pub fn handle_command(&mut self, command: Command, now: Instant) {
         self.now = self.now.max(now);
         match command {
-            Command::Offer { meeting, session, request, sdp, send, receive } => {
-                self.offer(meeting, session, request, &sdp, send, &receive);
+            Command::Offer { meeting, session, request, sdp, send, cap, receive, wishes } => {
+                let wanted = Asked { send, cap, receive, wishes };
+                self.offer(meeting, session, request, &sdp, wanted);
             }
             Command::Switch { session, mid, stream } => self.switch(session, &mid, stream),
+            Command::Wish { session, mid, wish } => self.wish(session, &mid, wish),
             Command::Unsubscribe { session, mids } => self.unsubscribe(session, &mids),
             Command::Pause { session, streams } => self.set_paused(session, &streams, true),
             Command::Resume { session, streams } => self.set_paused(session, &streams, false),
@@ -141,10 +164,12 @@ impl Worker {
     /// Lets time pass: call when [`Self::poll_timeout`] is due. Touches only the sessions that are due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
-        while let Some(Reverse((at, timer))) = self.timers.peek().copied() {
-            if at > self.now {
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(Reverse((at, timer))) =
+                self.timers.peek().copied().filter(|Reverse((at, _))| *at <= self.now)
+            else {
                 break;
-            }
+            };
             self.timers.pop();
             match timer {
                 Timer::Session(key) => self.session_due(key, at),
@@ -154,6 +179,8 @@ impl Worker {
                         self.ask_for_keyframe(key);
                     }
                 }
+                Timer::Review(key) => self.review(key, at),
+                Timer::Rates(key) => self.tell_rates(key),
             }
         }
         self.settle();
@@ -163,6 +190,9 @@ impl Worker {
     pub fn poll_output(&mut self) -> Option<Output> {
         while self.outputs.is_empty() && !self.dirty.is_empty() {
             self.flush();
+        }
+        if self.outputs.is_empty() {
+            self.flush_crossings();
         }
         self.outputs.pop_front()
     }
@@ -311,13 +341,21 @@ impl Worker {
 
     /// Carries packets and wishes from session to session until none is left, then buries the dead.
     pub(crate) fn settle(&mut self) {
-        while let Some(routed) = self.routed.pop_front() {
-            match routed {
-                Routed::Video { layer, packet } => self.route(layer, packet),
-                Routed::KeyframeRequest { session, section } => self.want_keyframe(session, section),
-                Routed::Connected { session } => self.connected(session),
+        loop {
+            while let Some(routed) = self.routed.pop_front() {
+                match routed {
+                    Routed::Video { layer, packet } => self.route(layer, packet),
+                    Routed::KeyframeRequest { session, section } => self.want_keyframe(session, section),
+                    Routed::Connected { session } => self.connected(session),
+                    Routed::Estimated { session } => self.estimated(session),
+                    Routed::AskForLess { session } => self.ask_for_less(session),
+                }
             }
+            // Dividing a link may move packets, and packets may bring estimates.
+            let Some(key) = self.undivided.pop() else { break };
+            self.divide_link(key);
         }
+        self.reconcile_wants();
         while let Some((key, fault)) = self.dead.pop() {
             let Some(session) = self.sessions.get(key) else { continue };
             let (meeting, session) = (session.meeting, session.id);
@@ -333,7 +371,7 @@ impl Worker {
     }
 
     /// One packet of a layer to everybody who wants it.
-    fn route(&mut self, key: LayerKey, mut packet: VideoPacket) {
+    pub(crate) fn route(&mut self, key: LayerKey, mut packet: VideoPacket) {
         let Some(layer) = self.layers.get_mut(key) else { return };
         let observed = layer.observe(&packet);
         packet.keyframe = observed.keyframe;
@@ -342,12 +380,13 @@ impl Worker {
         }
         if observed.first {
             let (meeting, stream) = (layer.meeting, layer.stream);
-            if let Some(session) = layer.publisher.and_then(|key| self.sessions.get(key)) {
+            if let Some(session) = layer.publisher_here().and_then(|key| self.sessions.get(key)) {
                 let event = Event::SourceLive { meeting, session: session.id, stream };
                 self.outputs.push_back(Output::Event(event));
             }
             self.ask_for_keyframe(key);
         }
+        self.cross(key, &packet);
         let now = self.now;
         let mut index = 0;
         while let Some(subscriber) = self.layers.subscriber(key, index) {
@@ -382,7 +421,7 @@ impl Worker {
         let Some(tile) = self.sessions.get_mut(key).and_then(|session| session.tile_mut(section)) else {
             return;
         };
-        let Some(wanted) = tile.subscription.filter(|s| !s.paused).map(|s| s.layer) else { return };
+        let Some(wanted) = tile.subscription.filter(Subscription::is_shown).map(|s| s.layer) else { return };
         let shown = tile.forwarder.layer().unwrap_or(wanted);
         self.want_keyframe_of(shown);
     }
@@ -422,8 +461,12 @@ impl Worker {
         if layer.keyframes.is_due(now)
             && let Some(publisher) = layer.publisher
         {
-            let asked =
-                self.with_session(publisher, |session, sink| session.request_keyframe(key, now, sink));
+            let asked = match publisher {
+                Publisher::Here(session) => {
+                    self.with_session(session, |session, sink| session.request_keyframe(key, now, sink))
+                }
+                Publisher::There(_) => Some(self.ask_worker_for_keyframe(key)),
+            };
             if asked != Some(true) {
                 // Asked again when the publisher connects or its first packet comes.
                 return;
@@ -459,24 +502,30 @@ impl Worker {
 
     /// A layer ends. Those who saw it wait for its next keyframe, should it come back.
     pub(crate) fn unpublish(&mut self, layer: LayerKey) {
+        self.revoke(layer);
         for subscriber in self.layers.unpublish(layer) {
             self.change_tile(subscriber, |tile| {
                 if tile.forwarder.layer() == Some(layer) {
                     tile.forwarder.stop();
                 }
             });
+            self.mark_for_division(subscriber.session);
         }
     }
 
-    /// Changes what a tile shows or is to show, and leaves the layers that it needs no more.
+    /// Changes what a tile shows or is to show; leaves the layers that it needs no more, and joins those that it needs now.
     pub(crate) fn change_tile(&mut self, subscriber: Subscriber, change: impl FnOnce(&mut Tile)) {
         let session = self.sessions.get_mut(subscriber.session);
         let Some(tile) = session.and_then(|session| session.tile_mut(subscriber.section)) else { return };
-        let before = tile.attached();
+        let before: Vec<LayerKey> = tile.attached().collect();
         change(tile);
         let after: Vec<LayerKey> = tile.attached().collect();
-        for left in before.filter(|layer| !after.contains(layer)) {
-            self.layers.unsubscribe(left, subscriber);
+        for left in before.iter().filter(|layer| !after.contains(layer)) {
+            self.layers.unsubscribe(*left, subscriber);
+        }
+        for joined in after.iter().filter(|layer| !before.contains(layer)) {
+            self.layers.subscribe(*joined, subscriber);
+            self.ask_for_keyframe(*joined);
         }
     }
 }

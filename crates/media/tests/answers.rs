@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use campanile_media::{
-    Codec, Command, Event, MeetingId, Output, SessionId, StreamId, Track, Worker, WorkerConfig,
+    Codec, Command, Event, GroupId, MeetingId, Output, SendLayer, SessionId, StreamId, Track, Worker,
+    WorkerConfig,
 };
 
 const AUDIO: &str = include_str!("data/chromium-audio.sdp");
@@ -39,13 +40,16 @@ fn offer_in(
     send: &[u32],
     receive: &[u32],
 ) -> Vec<Event> {
+    let group = GroupId(u32::try_from(session).unwrap());
     let command = Command::Offer {
         meeting,
         session: SessionId(session),
         request: 5,
         sdp: sdp.to_owned(),
-        send: send.iter().map(|id| StreamId(*id)).collect(),
+        send: send.iter().map(|id| SendLayer { stream: StreamId(*id), group, most: None }).collect(),
+        cap: None,
         receive: receive.iter().map(|id| (*id != 0).then_some(StreamId(*id))).collect(),
+        wishes: Vec::new(),
     };
     worker.handle_command(command, Instant::now());
     let mut events = Vec::new();

@@ -1,7 +1,7 @@
 //! Requests of live meetings in the words of those who carry them out, and facts of workers in those of live meetings.
 
 use campanile_control::ids::{MeetingId, SessionId};
-use campanile_media::{Command, Event};
+use campanile_media::{Bitrate, Command, Event};
 use campanile_signaling::{MediaFact, MediaRequest};
 
 /// Who is asked, and for what.
@@ -26,8 +26,15 @@ pub enum Asked {
 /// What a live meeting's request means, and for which session.
 pub fn asked(meeting: MeetingId, request: MediaRequest) -> (SessionId, Asked) {
     match request {
-        MediaRequest::Offer { session, request, sdp, send, receive } => {
-            (session, Asked::Worker(Command::Offer { meeting, session, request, sdp, send, receive }))
+        MediaRequest::Offer { session, request, sdp, send, cap_kbps, receive, wishes } => {
+            let send = send.into_iter().map(send_layer).collect();
+            let cap = Some(Bitrate::kbps(cap_kbps));
+            let wishes = wishes.into_iter().map(|(mid, asked)| (mid, wish(asked))).collect();
+            let offer = Command::Offer { meeting, session, request, sdp, send, cap, receive, wishes };
+            (session, Asked::Worker(offer))
+        }
+        MediaRequest::Wish { session, mid, wish: asked } => {
+            (session, Asked::Worker(Command::Wish { session, mid, wish: wish(asked) }))
         }
         MediaRequest::Switch { session, mid, stream } => {
             (session, Asked::Worker(Command::Switch { session, mid, stream }))
@@ -66,9 +73,30 @@ pub fn fact(event: Event) -> Option<(MeetingId, MediaFact)> {
             (meeting, MediaFact::Codecs { session, decodes })
         }
         Event::Lost { meeting, session, reason } => (meeting, MediaFact::Lost { session, reason }),
+        Event::Available { meeting, session, bitrate } => {
+            let kbps = u32::try_from(bitrate.0 / 1_000).unwrap_or(u32::MAX);
+            (meeting, MediaFact::Available { session, kbps })
+        }
+        Event::Held { meeting, session, groups, paused } => {
+            (meeting, MediaFact::Held { session, groups, paused })
+        }
+        Event::Rates { meeting, session, layers } => {
+            let bits = |rate: Bitrate| u32::try_from(rate.0).unwrap_or(u32::MAX);
+            let layers = layers.into_iter().map(|(stream, rate)| (stream, bits(rate))).collect();
+            (meeting, MediaFact::Rates { session, layers })
+        }
         // The mix is mono at one rate for everybody until profiles come.
         Event::AudioSettings { .. } => return None,
     })
+}
+
+fn send_layer(layer: campanile_signaling::SendLayer) -> campanile_media::SendLayer {
+    let campanile_signaling::SendLayer { stream, group, kbps } = layer;
+    campanile_media::SendLayer { stream, group, most: kbps.map(Bitrate::kbps) }
+}
+
+fn wish(wish: campanile_signaling::Wish) -> campanile_media::Wish {
+    campanile_media::Wish { priority: wish.priority, target: Bitrate::kbps(wish.target_kbps) }
 }
 
 fn track(track: campanile_media::Track) -> campanile_signaling::Track {

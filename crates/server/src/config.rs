@@ -105,6 +105,10 @@ pub struct MediaConfig {
     pub public_ip: Option<IpAddr>,
     /// The public port where a port map changes it. `None`: the bound port.
     pub public_port: Option<u16>,
+    /// Threads that carry media, each with a UDP port of its own: `listen`, and those after it.
+    pub workers: u8,
+    /// Attendees of one meeting that a worker takes before the meeting goes on on another.
+    pub attendees_per_worker: usize,
 }
 
 impl HttpConfig {
@@ -129,14 +133,15 @@ pub fn bracketed(host: &str) -> String {
 }
 
 impl MediaConfig {
-    /// The host candidate to put into answers for a socket that is bound to `bound`.
-    pub fn candidate(&self, bound: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.public_ip.unwrap_or(bound.ip()), self.public_port.unwrap_or(bound.port()))
+    /// The host candidate to put into answers for the socket of a worker, which is bound to `bound`.
+    pub fn candidate(&self, bound: SocketAddr, worker: u8) -> SocketAddr {
+        let public = self.public_port.map(|first| first.saturating_add(worker.into()));
+        SocketAddr::new(self.public_ip.unwrap_or(bound.ip()), public.unwrap_or(bound.port()))
     }
 
     /// `host:port` for AudioHostUrl.
     pub fn audio_host(&self, bound: SocketAddr) -> String {
-        let candidate = self.candidate(bound);
+        let candidate = self.candidate(bound, 0);
         match &self.public_host {
             Some(host) if host.parse::<IpAddr>().is_err() => format!("{host}:{}", candidate.port()),
             _ => candidate.to_string(),
@@ -146,7 +151,7 @@ impl MediaConfig {
     /// The same for a region with an address of its own.
     pub fn audio_host_of(&self, own: &(String, Option<u16>), bound: SocketAddr) -> String {
         let (host, port) = own;
-        let port = port.unwrap_or(self.candidate(bound).port());
+        let port = port.unwrap_or(self.candidate(bound, 0).port());
         format!("{}:{port}", bracketed(host))
     }
 }

@@ -17,10 +17,11 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::config::MediaConfig;
-use crate::edge::media::{BoundWorker, Outlet, WorkerCommands, WorkerThread};
+use crate::edge::media::Outlet;
 use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::observe::{media as observe, panicked};
 use crate::presence::Presences;
+use crate::workers::{BoundWorkers, Placement, WorkerThreads, Workers};
 
 /// Inputs that may wait for a live meeting. Sockets wait for a place.
 const MEETING_QUEUE: usize = 4_096;
@@ -114,6 +115,13 @@ impl Seat {
     }
 }
 
+/// What the first session brings of its meeting.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    pub created: Timestamp,
+    pub limits: LiveLimits,
+}
+
 /// Why nobody can be seated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSeat {
@@ -128,14 +136,14 @@ pub enum NoSeat {
 pub struct Live {
     shared: Arc<Shared>,
     threads: Mutex<Threads>,
-    worker: WorkerCommands,
+    workers: Workers,
     mixer: MixerInputs,
     media_address: SocketAddr,
 }
 
 #[derive(Debug)]
 struct Threads {
-    worker: WorkerThread,
+    workers: WorkerThreads,
     mixer: MixerThread,
 }
 
@@ -164,7 +172,7 @@ impl Shared {
 }
 
 impl Live {
-    /// Binds the media socket and starts the worker and the mixer.
+    /// Binds the media sockets and starts the workers and the mixer.
     pub fn start(config: &MediaConfig) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
@@ -172,19 +180,18 @@ impl Live {
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
         });
-        let bound = BoundWorker::bind(config.listen)?;
+        let bound = BoundWorkers::bind(config)?;
         let media_address = bound.address()?;
         let (mixer, queue) = MixerThread::queue();
-        let events = EventsTo { shared: Arc::clone(&shared), mixer: mixer.clone() };
-        let worker = bound.start(vec![config.candidate(media_address)], events)?;
-        let commands = worker.commands();
+        let events = || EventsTo { shared: Arc::clone(&shared), mixer: mixer.clone() };
+        let (workers, worker_threads) = bound.start(events)?;
         let levels = LevelsTo { shared: Arc::clone(&shared) };
-        let mixing = MixerThread::start(mixer.clone(), queue, commands.clone(), levels)?;
-        let threads = Mutex::new(Threads { worker, mixer: mixing });
-        Ok(Self { shared, threads, worker: commands, mixer, media_address })
+        let mixing = MixerThread::start(mixer.clone(), queue, workers.clone(), levels)?;
+        let threads = Mutex::new(Threads { workers: worker_threads, mixer: mixing });
+        Ok(Self { shared, threads, workers, mixer, media_address })
     }
 
-    /// The address that the worker's UDP socket is bound to.
+    /// The address that the first worker's UDP socket is bound to.
     pub fn media_address(&self) -> SocketAddr {
         self.media_address
     }
@@ -192,14 +199,14 @@ impl Live {
     /// Whether the media worker and the mixer still run.
     pub fn is_running(&self) -> bool {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        threads.worker.is_running() && threads.mixer.is_running()
+        threads.workers.are_running() && threads.mixer.is_running()
     }
 
     /// Seats a socket in a meeting, whose task starts with its first session.
     pub fn attach(
         &self,
         meeting: MeetingId,
-        created: Timestamp,
+        opening: Opening,
         who: Attending,
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
@@ -212,24 +219,24 @@ impl Live {
         }
         let Doors { inputs, .. } = match meetings.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(self.open(meeting, created)),
+            Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
         };
         inputs.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
         Ok(Seat { session, meeting: inputs.clone() })
     }
 
-    fn open(&self, meeting: MeetingId, created: Timestamp) -> Doors {
+    fn open(&self, meeting: MeetingId, opening: Opening) -> Doors {
         let (to_inputs, inputs) = mpsc::channel(MEETING_QUEUE);
         let (to_facts, facts) = mpsc::channel(FACT_QUEUE);
         let task = MeetingTask {
             id: meeting,
             ended: false,
-            meeting: LiveMeeting::numbered_after(meeting, LiveLimits::default(), numbers_used(created)),
+            meeting: LiveMeeting::numbered_after(meeting, opening.limits, numbers_used(opening.created)),
             sockets: HashMap::new(),
             inputs,
             facts,
             shared: Arc::clone(&self.shared),
-            worker: self.worker.clone(),
+            placement: Placement::new(self.workers.clone()),
             mixer: self.mixer.clone(),
         };
         observe::live_meetings(1.0);
@@ -295,7 +302,7 @@ impl Live {
         }
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.mixer.stop();
-        threads.worker.stop();
+        threads.workers.stop();
     }
 }
 
@@ -336,7 +343,7 @@ struct MeetingTask {
     inputs: mpsc::Receiver<Input>,
     facts: mpsc::Receiver<MediaFact>,
     shared: Arc<Shared>,
-    worker: WorkerCommands,
+    placement: Placement,
     mixer: MixerInputs,
 }
 
@@ -433,7 +440,9 @@ impl MeetingTask {
         let meeting = self.id;
         let (session, asked) = asked(meeting, request);
         let taken = match asked {
-            Asked::Worker(command) => self.command(command),
+            Asked::Worker(command) => {
+                self.placement.send(session, command).map_err(|error| error.to_string())
+            }
             Asked::Open { echo_of } => self.mixing(MixerInput::Open { meeting, session, echo_of }),
             Asked::Mute { muted } => self.mixing(MixerInput::Mute { meeting, session, muted }),
             Asked::Close => return self.end_media(session),
@@ -444,19 +453,17 @@ impl MeetingTask {
         }
     }
 
-    fn command(&self, command: Command) -> Result<(), String> {
-        self.worker.send(command).map_err(|error| error.to_string())
-    }
-
     fn mixing(&self, input: MixerInput) -> Result<(), String> {
         self.mixer.send(input).map_err(|error| error.to_string())
     }
 
     /// Ends a media session and its slot. That must not be lost: who was removed would go on to see and be seen.
-    fn end_media(&self, session: SessionId) {
-        let (worker, mixer, meeting) = (self.worker.clone(), self.mixer.clone(), self.id);
+    fn end_media(&mut self, session: SessionId) {
+        let (mixer, meeting) = (self.mixer.clone(), self.id);
+        let worker = self.placement.leave(session);
         let mixed = move || mixer.send(MixerInput::Close { meeting, session }).is_ok();
-        let worked = move || worker.send(Command::Close { session }).is_ok();
+        let worked =
+            move || worker.as_ref().is_none_or(|worker| worker.send(Command::Close { session }).is_ok());
         let (unmixed, unworked) = (!mixed(), !worked());
         if unmixed || unworked {
             tokio::spawn(async move {
@@ -487,8 +494,9 @@ impl Drop for MeetingTask {
         // Before the way for newcomers is free, whom it would forget.
         self.shared.presences.nobody(self.id, Instant::now());
         self.shared.meetings().remove(&self.id);
-        for session in self.sockets.keys() {
-            self.end_media(*session);
+        let sessions: Vec<SessionId> = self.sockets.keys().copied().collect();
+        for session in sessions {
+            self.end_media(session);
         }
     }
 }
@@ -522,7 +530,14 @@ mod tests {
 
     fn live() -> Live {
         let listen = ([127, 0, 0, 1], 0).into();
-        let config = MediaConfig { listen, public_host: None, public_ip: None, public_port: None };
+        let config = MediaConfig {
+            listen,
+            public_host: None,
+            public_ip: None,
+            public_port: None,
+            workers: 2,
+            attendees_per_worker: 1,
+        };
         Live::start(&config).unwrap()
     }
 
@@ -532,7 +547,10 @@ mod tests {
         let (socket, outgoing) = mpsc::channel(SOCKET_QUEUE);
         let attendee = AttendeeId(Uuid::from_u128(attendee));
         let who = Attending { attendee, external_user_id: "someone".into(), content: false };
-        (live.attach(MEETING, Timestamp::now(), who, true, socket).unwrap(), outgoing)
+        {
+            let opening = Opening { created: Timestamp::now(), limits: LiveLimits::default() };
+            (live.attach(MEETING, opening, who, true, socket).unwrap(), outgoing)
+        }
     }
 
     async fn join(seat: &Seat) {

@@ -20,6 +20,7 @@ mod observe;
 mod presence;
 mod shutdown;
 mod store;
+mod workers;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -10,13 +10,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
-use campanile_media::{AudioPacket, Command};
+use campanile_media::AudioPacket;
 use campanile_mixer::TICK;
 use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
 use campanile_signaling::MediaFact;
 
-use crate::edge::media::WorkerCommands;
 use crate::observe::{media as observe, panicked};
+use crate::workers::Workers;
 
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
 const MOST_TICKS_BEHIND: u32 = 10;
@@ -116,11 +116,11 @@ impl MixerThread {
     pub fn start(
         inputs: MixerInputs,
         queue: Receiver<MixerInput>,
-        worker: WorkerCommands,
+        workers: Workers,
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped = Loop { queue, audio, worker, levels, mixes: HashMap::new(), ticks: 0 };
+        let looped = Loop { queue, audio, workers, levels, mixes: HashMap::new(), ticks: 0 };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -147,7 +147,7 @@ impl MixerThread {
 struct Loop<L> {
     queue: Receiver<MixerInput>,
     audio: Arc<AtomicUsize>,
-    worker: WorkerCommands,
+    workers: Workers,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
     ticks: u32,
@@ -281,7 +281,7 @@ impl<L: LevelOutlet> Loop<L> {
             }
         }
         failed.into_iter().for_each(|meeting| self.lose(meeting));
-        if self.worker.send(Command::Mix(frames)).is_err() {
+        if self.workers.mix(&frames).is_err() {
             observe::mixer_overflow();
         }
         observe::mixer_tick(began.elapsed());
@@ -297,7 +297,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::edge::media::BoundWorker;
 
     fn meeting(number: u128) -> MeetingId {
         MeetingId(Uuid::from_u128(number))
@@ -332,11 +331,10 @@ mod tests {
     fn mixer(
         slow: Duration,
     ) -> (MixerInputs, MixerThread, std::sync::mpsc::Receiver<(MeetingId, MediaFact)>) {
-        let worker = BoundWorker::bind(([127, 0, 0, 1], 0).into()).unwrap().commands();
         let (inputs, queue) = MixerThread::queue();
         let (told, facts) = channel();
         let levels = Told(Mutex::new(told), slow * TICKS_PER_LEVELS);
-        let thread = MixerThread::start(inputs.clone(), queue, worker, levels).unwrap();
+        let thread = MixerThread::start(inputs.clone(), queue, Workers::idle(1, 1), levels).unwrap();
         (inputs, thread, facts)
     }
 

@@ -28,6 +28,6 @@ pub mod token;
 
 pub use frame::CodecCapability as Codec;
 pub use live::{
-    Attending, Counters, DROP_GRACE, Fact, INDEX_PACE, LEAVE_LINGER, Level, LiveLimits, LiveMeeting,
-    MediaFact, MediaRequest, Output, PRE_JOIN_LIFETIME, Track,
+    Attending, BITRATES_EVERY, Counters, DROP_GRACE, Fact, INDEX_PACE, LEAVE_LINGER, Level, LiveLimits,
+    LiveMeeting, MediaFact, MediaRequest, Output, PRE_JOIN_LIFETIME, SendLayer, Track, Wish,
 };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use campanile_media::{MeetingId, SessionId, StreamId};
-use str0m::bwe::Bitrate;
+use str0m::bwe::{Bitrate, BweKind};
 use str0m::change::{SdpAnswer, SdpApi, SdpPendingOffer};
 use str0m::format::{Codec, FormatParams};
 use str0m::media::{
@@ -45,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) connected: bool,
     /// How often it learnt what it may send.
     pub(crate) estimates: usize,
+    /// How often it was told to send no more than so much.
+    pub(crate) rembs: usize,
     /// How the world sees its address: a NAT may change it.
     pub(crate) public: SocketAddr,
     pub(crate) video_pt: u8,
@@ -128,6 +130,7 @@ impl Client {
             keyframe_requests: Vec::new(),
             connected: false,
             estimates: 0,
+            rembs: 0,
             public: address,
             video_pt: options.only.map_or(VP8_PT, |(_, pt)| pt),
             alive: true,
@@ -241,6 +244,7 @@ impl Client {
                 }
                 Output::Transmit(transmit) => self.outbox.push(transmit.contents.to_vec()),
                 Output::Event(Event::Connected) => self.connected = true,
+                Output::Event(Event::EgressBitrateEstimate(BweKind::Remb { .. })) => self.rembs += 1,
                 Output::Event(Event::EgressBitrateEstimate(_)) => self.estimates += 1,
                 Output::Event(Event::KeyframeRequest(request)) => {
                     assert_eq!(request.kind, KeyframeRequestKind::Pli);
@@ -321,13 +325,20 @@ pub(crate) struct Encoder {
     sequence: u64,
     timestamp: u32,
     picture: u16,
+    /// Of each packet, without its descriptor.
+    pub(crate) bytes: usize,
 }
 
 pub(crate) const FRAME_PACKETS: usize = 3;
 
 impl Encoder {
     pub(crate) fn new(seed: u16) -> Encoder {
-        Encoder { sequence: seed.into(), timestamp: u32::from(seed) * 1000, picture: seed & 0x7fff }
+        Encoder {
+            sequence: seed.into(),
+            timestamp: u32::from(seed) * 1000,
+            picture: seed & 0x7fff,
+            bytes: 900,
+        }
     }
 
     pub(crate) fn frame(&mut self, keyframe: bool) -> Vec<VideoOut> {
@@ -339,7 +350,7 @@ impl Encoder {
                 self.sequence += 1;
                 let start = if index == 0 { 0x90 } else { 0x80 };
                 let mut payload = vec![start, 0xe0, 0x80 | high, low, low, 0x20, u8::from(!keyframe)];
-                payload.extend([u8::try_from(index).unwrap(); 900]);
+                payload.extend(std::iter::repeat_n(u8::try_from(index).unwrap(), self.bytes));
                 VideoOut {
                     sequence: self.sequence,
                     timestamp: self.timestamp,

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
 mod abuse;
+mod adaption;
 mod client;
 mod media;
 mod network;

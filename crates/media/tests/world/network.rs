@@ -1,14 +1,14 @@
 //! A worker, its clients and the network between them, in virtual time.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use campanile_media::{
-    AudioPacket, Command, Event, MeetingId, MixFrame, Output, PathId, SessionId, StreamId, Track, Worker,
-    WorkerConfig,
+    AudioPacket, Bitrate, Command, Event, GroupId, MeetingId, MixFrame, Output, PathId, SendLayer, SessionId,
+    StreamId, Track, Wish, Worker, WorkerConfig,
 };
 use str0m::change::SdpApi;
 use str0m::media::{Direction, MediaKind, Mid};
@@ -27,6 +27,18 @@ pub(crate) enum To {
     Client(SocketAddr),
 }
 
+/// A link with a queue of 300 ms before it: what does not fit is lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Narrow {
+    pub(crate) bits_per_second: u64,
+    pub(crate) free_at: Instant,
+    /// Bytes that went through.
+    pub(crate) carried: u64,
+    pub(crate) lost: u64,
+}
+
+const QUEUE: Duration = Duration::from_millis(300);
+
 /// Says which datagrams are lost.
 type Loss = Box<dyn FnMut(To, &[u8]) -> bool>;
 
@@ -42,6 +54,14 @@ pub(crate) struct World {
     pub(crate) lose: Loss,
     /// Every datagram a client sent, for replays.
     pub(crate) sent: Vec<Vec<u8>>,
+    /// What publishers say of their layers.
+    pub(crate) most: HashMap<StreamId, Bitrate>,
+    /// What each publisher may send.
+    pub(crate) cap: Option<Bitrate>,
+    /// How much this client wants its tiles, if it leaves the choice of layers to the worker.
+    pub(crate) wish: Option<(usize, Wish)>,
+    /// Links to clients that carry only so much.
+    pub(crate) narrow: HashMap<SocketAddr, Narrow>,
     flights: BinaryHeap<Reverse<Flight>>,
     counter: u64,
     request: u64,
@@ -68,6 +88,10 @@ impl World {
             audio: Vec::new(),
             lose: Box::new(|_, _| false),
             sent: Vec::new(),
+            most: HashMap::new(),
+            cap: None,
+            wish: None,
+            narrow: HashMap::new(),
             flights: BinaryHeap::new(),
             counter: 0,
             request: 0,
@@ -100,13 +124,20 @@ impl World {
         self.request += 1;
         let request = self.request;
         let client = &self.clients[index];
+        let group = GroupId(u32::try_from(client.id.0).unwrap());
+        let most = |stream: &StreamId| self.most.get(stream).copied();
+        let sent = |stream: StreamId| SendLayer { stream, group, most: most(&stream) };
+        let wish = self.wish.filter(|(wisher, _)| *wisher == index).map(|(_, wish)| wish);
+        let wished = |mid: &Mid| Some((mid.to_string(), wish?));
         let command = Command::Offer {
             meeting: client.meeting,
             session: client.id,
             request,
             sdp: offered.sdp.clone(),
-            send: stream_ids(send),
+            send: stream_ids(send).into_iter().map(sent).collect(),
+            cap: self.cap,
             receive: offered.receive.clone(),
+            wishes: client.wanted.keys().filter_map(wished).collect(),
         };
         self.command(command);
         let answer = self.events.iter().find_map(|event| match event {
@@ -281,15 +312,36 @@ impl World {
                 Output::Transmit { path, data } => self.fly(To::Client(path.remote()), data),
                 Output::Audio(packet) => self.audio.push(packet),
                 Output::Event(event) => self.events.push(event),
+                Output::Cross { .. } => panic!("there is one worker"),
             }
         }
+    }
+
+    /// From now on the link to this client carries so many bits a second.
+    pub(crate) fn narrow(&mut self, index: usize, bits_per_second: u64) {
+        let address = self.clients[index].public;
+        let link = Narrow { bits_per_second, free_at: self.now, carried: 0, lost: 0 };
+        self.narrow.insert(address, link);
     }
 
     fn fly(&mut self, to: To, data: Vec<u8>) {
         if (self.lose)(to, &data) {
             return;
         }
+        let mut leaves = self.now;
+        if let To::Client(address) = to
+            && let Some(link) = self.narrow.get_mut(&address)
+        {
+            let takes = Duration::from_micros(data.len() as u64 * 8_000_000 / link.bits_per_second);
+            leaves = leaves.max(link.free_at) + takes;
+            if leaves > self.now + QUEUE {
+                link.lost += 1;
+                return;
+            }
+            link.free_at = leaves;
+            link.carried += data.len() as u64;
+        }
         self.counter += 1;
-        self.flights.push(Reverse((self.now + LATENCY, self.counter, to, data)));
+        self.flights.push(Reverse((leaves + LATENCY, self.counter, to, data)));
     }
 }

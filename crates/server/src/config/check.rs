@@ -1,6 +1,8 @@
 //! From merged text to a [`Config`]: every value parsed, every rule between two values checked.
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use super::settings::{Auth, Http, Log, Media, Security, Settings, Store};
@@ -13,6 +15,13 @@ use super::{
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
+/// More threads than any machine has cores to spare for media.
+const MOST_WORKERS: u8 = 64;
+
+/// So many attendees of one meeting, with all their tiles, are what one core can carry in good order.
+const ATTENDEES_PER_WORKER: usize = 100;
+const MOST_ATTENDEES_PER_WORKER: usize = 1_000;
+
 /// The port AWS uses for media and TURN.
 const DEFAULT_MEDIA_LISTEN: &str = "127.0.0.1:3478";
 const DEFAULT_MAX_CONNECTIONS: usize = 4096;
@@ -119,7 +128,28 @@ fn media(mode: Mode, written: &Media, origins: &Origins, reach: &Reach) -> Check
         }
         (None, None) => (None, None, None),
     };
-    Ok(MediaConfig { listen, public_host, public_ip, public_port })
+    let name = origins.name("media", "workers");
+    let workers = within(&name, written.workers, 1..=MOST_WORKERS)?.unwrap_or(1);
+    let port_space = u16::MAX - listen.port().max(public_port.unwrap_or(0));
+    if u16::from(workers) > port_space.saturating_add(1) {
+        return refuse(format!("{name}: there are no {workers} UDP ports from {} on", listen.port()));
+    }
+    let name = origins.name("media", "attendees_per_worker");
+    let attendees_per_worker = within(&name, written.attendees_per_worker, 1..=MOST_ATTENDEES_PER_WORKER)?
+        .unwrap_or(ATTENDEES_PER_WORKER);
+    Ok(MediaConfig { listen, public_host, public_ip, public_port, workers, attendees_per_worker })
+}
+
+/// A number within its bounds.
+fn within<T>(name: &str, written: Option<u64>, bounds: RangeInclusive<T>) -> Checked<Option<T>>
+where
+    T: TryFrom<u64> + PartialOrd + Display,
+{
+    let Some(written) = written else { return Ok(None) };
+    match T::try_from(written).ok().filter(|number| bounds.contains(number)) {
+        Some(number) => Ok(Some(number)),
+        None => refuse(format!("{name} is {written}: it must be {} to {}", bounds.start(), bounds.end())),
+    }
 }
 
 /// `ADDRESS:PORT`; `localhost:PORT` is read as 127.0.0.1, without asking a resolver.

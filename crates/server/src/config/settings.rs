@@ -44,6 +44,10 @@ pub(super) struct Api {
 pub(super) struct Media {
     pub(super) listen: Option<String>,
     pub(super) public_address: Option<String>,
+    #[serde(deserialize_with = "number")]
+    pub(super) workers: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) attendees_per_worker: Option<u64>,
     pub(super) node_group: Option<String>,
     pub(super) regions: Option<Regions>,
 }
@@ -64,6 +68,10 @@ pub(super) enum Regions {
 pub(super) struct Region {
     pub(super) public_url: Option<String>,
     pub(super) public_address: Option<String>,
+    #[serde(deserialize_with = "number")]
+    pub(super) workers: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) attendees_per_worker: Option<u64>,
     pub(super) node_group: Option<String>,
 }
 

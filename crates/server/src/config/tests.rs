@@ -207,7 +207,7 @@ fn beyond_loopback_keys_are_random() {
     assert_eq!(config.http.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(config.media.listen.to_string(), "0.0.0.0:3478");
     assert_eq!(config.http.endpoint(config.http.listen), "http://192.0.2.7:8080");
-    assert_eq!(config.media.candidate(config.media.listen).to_string(), "192.0.2.7:3478");
+    assert_eq!(config.media.candidate(config.media.listen, 0).to_string(), "192.0.2.7:3478");
     let other = dev(bound("0.0.0.0", Some("192.0.2.7"))).unwrap();
     assert_ne!(config.auth.keys[0].id, DEV_ACCESS_KEY_ID);
     assert_ne!(config.auth.keys[0].secret, other.auth.keys[0].secret);
@@ -289,10 +289,11 @@ fn every_address_needs_a_public_one() {
     ])
     .unwrap();
     assert_eq!(config.http.endpoint(config.http.listen), "https://meet.example");
-    assert_eq!(config.media.candidate(config.media.listen).to_string(), "192.0.2.5:4000");
+    assert_eq!(config.media.candidate(config.media.listen, 0).to_string(), "192.0.2.5:4000");
+    assert_eq!(config.media.candidate(config.media.listen, 2).to_string(), "192.0.2.5:4002");
     let named = serve(&[("CAMPANILE_MEDIA__PUBLIC_ADDRESS", "localhost")]).unwrap();
     assert_eq!(named.media.audio_host(named.media.listen), "localhost:3478");
-    assert_eq!(named.media.candidate(named.media.listen).to_string(), "127.0.0.1:3478");
+    assert_eq!(named.media.candidate(named.media.listen, 0).to_string(), "127.0.0.1:3478");
 }
 
 #[test]
@@ -442,4 +443,20 @@ fn faults_that_make_no_sense_are_refused() {
     let with = |text: &str| dev(Overrides { faults: vec![text.to_owned()], ..Overrides::default() });
     assert_eq!(with("CreateMeeting:1:lost").unwrap().faults.len(), 1);
     assert!(refusal(with("CreateMeeting:1:Boom")).starts_with("--fault: `CreateMeeting:1:Boom`: `Boom`"));
+}
+
+#[test]
+fn workers_have_bounds_and_ports() {
+    let config = serve(&[("CAMPANILE_MEDIA__WORKERS", "4"), ("CAMPANILE_MEDIA__ATTENDEES_PER_WORKER", "50")]);
+    let media = config.unwrap().media;
+    assert_eq!((media.workers, media.attendees_per_worker), (4, 50));
+    for (variable, value) in [
+        ("CAMPANILE_MEDIA__WORKERS", "0"),
+        ("CAMPANILE_MEDIA__WORKERS", "65"),
+        ("CAMPANILE_MEDIA__ATTENDEES_PER_WORKER", "0"),
+    ] {
+        assert!(refusal(serve(&[(variable, value)])).contains(value), "{variable}={value}");
+    }
+    let last = [("CAMPANILE_MEDIA__LISTEN", "127.0.0.1:65535"), ("CAMPANILE_MEDIA__WORKERS", "2")];
+    assert!(refusal(serve(&last)).contains("65535"));
 }

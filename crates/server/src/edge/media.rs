@@ -11,7 +11,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_cha
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use campanile_media::{AudioPacket, Command, Event, Output, PathId, Worker, WorkerConfig};
+use campanile_media::{
+    AudioPacket, Command, Crossing, Event, MixFrame, Output, PathId, Worker, WorkerConfig, WorkerId,
+};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -21,11 +23,15 @@ use crate::observe::media as observe;
 const SOCKET: Token = Token(0);
 const WAKE: Token = Token(1);
 
-/// Commands that may wait for a worker. A burst of 250 joins makes about 1,000; a full queue refuses the command, and
-/// the live meeting then tells that session to reconnect.
+/// Commands, and messages of other workers, that may wait for a worker. A burst of 250 joins makes about 1,000; a full
+/// queue refuses the command, and the live meeting then tells that session to reconnect.
 const COMMAND_QUEUE: usize = 16_384;
 
-/// Commands taken before the socket is looked at again, so that neither starves the other.
+/// Ticks of the mixer that may wait beside them: a second's. Full: the tick is dropped and counted.
+const MIX_QUEUE: usize = 50;
+
+/// Commands taken before the socket is looked at again, so that neither starves the other. An offer is a turn of its own: it
+/// costs as much as hundreds of packets, and one camera going on makes an offer from everybody.
 const COMMANDS_PER_TURN: usize = 256;
 
 /// Receive batches taken before commands and timers are looked at again.
@@ -65,17 +71,38 @@ pub struct WorkerThread {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The sending end of a worker's command queue.
+/// The sending ends of a worker's queues.
 #[derive(Debug, Clone)]
 pub struct WorkerCommands {
-    queue: SyncSender<Command>,
+    queue: SyncSender<Told>,
+    mixes: SyncSender<Vec<MixFrame>>,
     waker: Arc<Waker>,
 }
 
+/// What a worker is told.
+#[derive(Debug)]
+enum Told {
+    Command(Command),
+    /// By another worker.
+    Crossing(WorkerId, Crossing),
+}
+
 impl WorkerCommands {
-    /// Queues a command and wakes the worker.
+    /// Queues a command and wakes the worker. Mixes have a queue of their own: what they wait for is heard.
     pub fn send(&self, command: Command) -> Result<(), Overloaded> {
-        match self.queue.try_send(command) {
+        match command {
+            Command::Mix(frames) => self.wake_after(self.mixes.try_send(frames)),
+            command => self.wake_after(self.queue.try_send(Told::Command(command))),
+        }
+    }
+
+    /// Queues what another worker says.
+    fn cross(&self, from: WorkerId, crossing: Crossing) -> Result<(), Overloaded> {
+        self.wake_after(self.queue.try_send(Told::Crossing(from, crossing)))
+    }
+
+    fn wake_after<T>(&self, sent: Result<(), TrySendError<T>>) -> Result<(), Overloaded> {
+        match sent {
             Ok(()) => {
                 // A failing eventfd write means that the worker is gone or awake already.
                 let _ = self.waker.wake();
@@ -94,7 +121,8 @@ pub struct BoundWorker {
     socket: std::net::UdpSocket,
     poll: Poll,
     waker: Arc<Waker>,
-    queue: Receiver<Command>,
+    queue: Receiver<Told>,
+    mixes: Receiver<Vec<MixFrame>>,
     commands: WorkerCommands,
 }
 
@@ -106,8 +134,9 @@ impl BoundWorker {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (sender, queue) = sync_channel(COMMAND_QUEUE);
-        let commands = WorkerCommands { queue: sender, waker: Arc::clone(&waker) };
-        Ok(Self { socket, poll, waker, queue, commands })
+        let (mix_sender, mixes) = sync_channel(MIX_QUEUE);
+        let commands = WorkerCommands { queue: sender, mixes: mix_sender, waker: Arc::clone(&waker) };
+        Ok(Self { socket, poll, waker, queue, mixes, commands })
     }
 
     /// The address that the socket is bound to.
@@ -116,13 +145,19 @@ impl BoundWorker {
     }
 
     /// The handle for commands, which may wait here for the start.
-    #[cfg(test)]
     pub fn commands(&self) -> WorkerCommands {
         self.commands.clone()
     }
 
-    /// Starts the thread. `candidates` are the public addresses put into answers.
-    pub fn start(self, candidates: Vec<SocketAddr>, outlet: impl Outlet) -> anyhow::Result<WorkerThread> {
+    /// Starts the thread. `all` are the ways to every worker, by their numbers; `candidates` are the public addresses put
+    /// into answers.
+    pub fn start(
+        self,
+        id: WorkerId,
+        all: Vec<WorkerCommands>,
+        candidates: Vec<SocketAddr>,
+        outlet: impl Outlet,
+    ) -> anyhow::Result<WorkerThread> {
         let address = self.socket.local_addr()?;
         let state = UdpSocketState::new(UdpSockRef::from(&self.socket))?;
         for grown in [
@@ -137,7 +172,10 @@ impl BoundWorker {
         self.poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
-        let worker = Worker::new(WorkerConfig::new(address, candidates, secret), Instant::now())?;
+        let mut config = WorkerConfig::new(address, candidates, secret);
+        config.id = id;
+        config.workers = u8::try_from(all.len())?;
+        let worker = Worker::new(config, Instant::now())?;
         let stop = Arc::new(AtomicBool::new(false));
         let looped = Loop {
             sender: Sender::new(&state),
@@ -146,6 +184,10 @@ impl BoundWorker {
             poll: self.poll,
             waker: self.waker,
             queue: self.queue,
+            mixes: self.mixes,
+            id,
+            all,
+            uncrossed: 0,
             worker,
             outlet,
             stop: Arc::clone(&stop),
@@ -154,16 +196,13 @@ impl BoundWorker {
             published: Instant::now(),
             unpublished: false,
         };
-        let thread = std::thread::Builder::new().name("media".into()).spawn(move || looped.run())?;
+        let thread =
+            std::thread::Builder::new().name(format!("media-{}", id.0)).spawn(move || looped.run())?;
         Ok(WorkerThread { commands: self.commands, stop, thread: Some(thread) })
     }
 }
 
 impl WorkerThread {
-    pub fn commands(&self) -> WorkerCommands {
-        self.commands.clone()
-    }
-
     /// Whether the thread still runs.
     pub fn is_running(&self) -> bool {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
@@ -187,7 +226,12 @@ struct Loop<O> {
     socket: UdpSocket,
     state: UdpSocketState,
     sender: Sender,
-    queue: Receiver<Command>,
+    queue: Receiver<Told>,
+    mixes: Receiver<Vec<MixFrame>>,
+    id: WorkerId,
+    all: Vec<WorkerCommands>,
+    /// Messages that another worker had no room for.
+    uncrossed: u64,
     worker: Worker,
     outlet: O,
     stop: Arc<AtomicBool>,
@@ -241,13 +285,26 @@ impl<O: Outlet> Loop<O> {
     }
 
     fn take_commands(&mut self) {
+        while let Ok(frames) = self.mixes.try_recv() {
+            self.worker.handle_command(Command::Mix(frames), Instant::now());
+            self.drain();
+        }
         for _ in 0..COMMANDS_PER_TURN {
-            match self.queue.try_recv() {
-                Ok(command) => {
+            let was_offer = match self.queue.try_recv() {
+                Ok(Told::Command(command)) => {
+                    let is_offer = matches!(command, Command::Offer { .. });
                     self.worker.handle_command(command, Instant::now());
-                    self.drain();
+                    is_offer
+                }
+                Ok(Told::Crossing(from, crossing)) => {
+                    self.worker.handle_crossing(from, crossing, Instant::now());
+                    false
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            };
+            self.drain();
+            if was_offer {
+                break;
             }
         }
         // More may wait: come back without sleeping.
@@ -294,6 +351,10 @@ impl<O: Outlet> Loop<O> {
                 }
                 Output::Audio(packet) => self.outlet.audio(packet),
                 Output::Event(event) => self.outlet.event(event),
+                Output::Cross { to, crossing } => {
+                    let told = self.all.get(usize::from(to.0)).map(|other| other.cross(self.id, crossing));
+                    self.uncrossed += u64::from(!matches!(told, Some(Ok(()))));
+                }
             }
         }
         self.sender.flush(&self.state, &self.socket);
@@ -305,7 +366,8 @@ impl<O: Outlet> Loop<O> {
         self.unpublished = !due;
         if due {
             self.published = now;
-            observe::publish_worker(&self.worker.counters(), self.sender.failed, &self.delays);
+            let refused = (self.sender.failed, self.uncrossed);
+            observe::publish_worker(self.id, &self.worker.counters(), refused, &self.delays);
             self.delays.clear();
         }
     }

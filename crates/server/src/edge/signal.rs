@@ -12,14 +12,14 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use campanile_control::{ContentResolution, MeetingFeatures, VideoResolution};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
-use campanile_signaling::{Attending, close as codes, frame};
-use jiff::Timestamp;
+use campanile_signaling::{Attending, LiveLimits, close as codes, frame};
 use tokio::sync::mpsc;
 
 use crate::app::App;
-use crate::live::{NoSeat, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
+use crate::live::{NoSeat, Opening, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
 use crate::observe::media as observe;
 use crate::store::NotAdmitted;
 
@@ -116,7 +116,7 @@ pub async fn upgrade(
     let claims = claims.filter(|claims| meeting.parse() == Ok(claims.meeting));
     // Asked before the upgrade: what a dead token opens is counted like what no token opens.
     let admitted = match claims {
-        Some(claims) => admit(&app, &claims).await.map(|(who, created)| (claims, who, created)),
+        Some(claims) => admit(&app, &claims).await.map(|(who, opening)| (claims, who, opening)),
         None => Err(Unwelcome::Attendee),
     };
     let unseated = match admitted {
@@ -138,8 +138,8 @@ pub async fn upgrade(
         .on_upgrade(move |socket| async move {
             let _counted = unseated;
             match admitted {
-                Ok((claims, who, created)) => {
-                    serve(&app, socket, &claims, who, created, close_on_error).await;
+                Ok((claims, who, opening)) => {
+                    serve(&app, socket, &claims, who, opening, close_on_error).await;
                 }
                 Err(unwelcome) => refuse(socket, unwelcome, close_on_error).await,
             }
@@ -162,11 +162,11 @@ async fn serve(
     socket: WebSocket,
     claims: &Claims,
     who: Attending,
-    created: Timestamp,
+    opening: Opening,
     close_on_error: bool,
 ) {
     let (sender, outgoing) = mpsc::channel(SOCKET_QUEUE);
-    let seat = match app.live.attach(claims.meeting, created, who, close_on_error, sender) {
+    let seat = match app.live.attach(claims.meeting, opening, who, close_on_error, sender) {
         Ok(seat) => seat,
         Err(NoSeat::Draining | NoSeat::Busy) => {
             return refuse(socket, Unwelcome::TryAgain, close_on_error).await;
@@ -189,8 +189,8 @@ async fn serve(
     observe::signaling_sessions(-1.0);
 }
 
-/// Who the claims are of, and when the meeting was made.
-async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Timestamp), Unwelcome> {
+/// Who the claims are of, and what is to be known of their meeting.
+async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Opening), Unwelcome> {
     match app.store.admit(claims.meeting, claims.attendee, claims.generation).await {
         Ok(admitted) => {
             let who = Attending {
@@ -198,7 +198,8 @@ async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Timestamp), Unw
                 external_user_id: admitted.external_user_id,
                 content: claims.content,
             };
-            Ok((who, admitted.meeting_created))
+            let limits = limits(&admitted.features);
+            Ok((who, Opening { created: admitted.meeting_created, limits }))
         }
         Err(NotAdmitted::MeetingGone) => Err(Unwelcome::Meeting),
         Err(NotAdmitted::AttendeeGone) => Err(Unwelcome::Attendee),
@@ -207,6 +208,17 @@ async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Timestamp), Unw
             Err(Unwelcome::TryAgain)
         }
     }
+}
+
+/// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
+/// and the same for content that is not, and is, in UHD.
+fn limits(features: &MeetingFeatures) -> LiveLimits {
+    const USUAL_KBPS: u32 = 1_500;
+    const HIGH_KBPS: u32 = 2_500;
+    let is_fhd = features.video_resolution() == VideoResolution::Fhd;
+    let is_uhd = features.content_resolution() == ContentResolution::Uhd;
+    let kbps = |high: bool| if high { HIGH_KBPS } else { USUAL_KBPS };
+    LiveLimits { camera_kbps: kbps(is_fhd), content_kbps: kbps(is_uhd), ..LiveLimits::default() }
 }
 
 /// Keeps a socket without a seat until it has heard why.

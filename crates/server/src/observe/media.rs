@@ -93,12 +93,20 @@ pub fn fact(fact: &Fact) {
 }
 
 /// A worker's counters, the datagrams that its socket refused, and the forward delays since the last call.
-pub fn publish_worker(worker: &campanile_media::Counters, refused: u64, delays: &[f64]) {
+pub fn publish_worker(
+    id: campanile_media::WorkerId,
+    worker: &campanile_media::Counters,
+    (refused, uncrossed): (u64, u64),
+    delays: &[f64],
+) {
+    let number = id.0.to_string();
     for (direction, packets, bytes) in
         [("in", worker.datagrams_in, worker.bytes_in), ("out", worker.datagrams_out, worker.bytes_out)]
     {
-        counter!("campanile_media_packets_total", "direction" => direction).absolute(packets);
-        counter!("campanile_media_bytes_total", "direction" => direction).absolute(bytes);
+        counter!("campanile_media_packets_total", "worker" => number.clone(), "direction" => direction)
+            .absolute(packets);
+        counter!("campanile_media_bytes_total", "worker" => number.clone(), "direction" => direction)
+            .absolute(bytes);
     }
     for (cause, packets) in [
         ("garbage", worker.dropped_garbage),
@@ -107,8 +115,12 @@ pub fn publish_worker(worker: &campanile_media::Counters, refused: u64, delays: 
         ("paths-full", worker.dropped_paths_full),
         ("session", worker.dropped_session),
         ("socket-full", refused),
+        ("over-cap", worker.video_over_cap),
+        ("undecodable", worker.video_undecodable),
+        ("worker-full", uncrossed),
     ] {
-        counter!("campanile_media_dropped_total", "cause" => cause).absolute(packets);
+        counter!("campanile_media_dropped_total", "worker" => number.clone(), "cause" => cause)
+            .absolute(packets);
     }
     for (kind, direction, packets) in [
         ("audio", "in", worker.audio_in),
@@ -116,16 +128,25 @@ pub fn publish_worker(worker: &campanile_media::Counters, refused: u64, delays: 
         ("video", "in", worker.video_in),
         ("video", "out", worker.video_out),
     ] {
-        counter!("campanile_rtp_packets_total", "kind" => kind, "direction" => direction).absolute(packets);
+        counter!("campanile_rtp_packets_total", "worker" => number.clone(), "kind" => kind, "direction" => direction)
+            .absolute(packets);
     }
     for (direction, requests) in [("in", worker.keyframe_requests_in), ("out", worker.keyframe_requests_out)]
     {
-        counter!("campanile_keyframe_requests_total", "direction" => direction).absolute(requests);
+        counter!("campanile_keyframe_requests_total", "worker" => number.clone(), "direction" => direction)
+            .absolute(requests);
     }
-    counter!("campanile_media_panics_total").absolute(worker.panics);
-    counter!("campanile_media_sessions_lost_total").absolute(worker.lost);
-    gauge!("campanile_media_sessions").set(worker.sessions as f64);
-    gauge!("campanile_video_subscriptions").set(worker.subscriptions as f64);
+    for (how, tiles) in [("held", worker.tiles_held), ("lowered", worker.tiles_lowered)] {
+        counter!("campanile_tiles_adapted_total", "worker" => number.clone(), "how" => how).absolute(tiles);
+    }
+    for (direction, packets) in [("in", worker.crossed_in), ("out", worker.crossed_out)] {
+        counter!("campanile_crossed_packets_total", "worker" => number.clone(), "direction" => direction)
+            .absolute(packets);
+    }
+    counter!("campanile_media_panics_total", "worker" => number.clone()).absolute(worker.panics);
+    counter!("campanile_media_sessions_lost_total", "worker" => number.clone()).absolute(worker.lost);
+    gauge!("campanile_media_sessions", "worker" => number.clone()).set(worker.sessions as f64);
+    gauge!("campanile_video_subscriptions", "worker" => number).set(worker.subscriptions as f64);
     for delay in delays {
         histogram!("campanile_media_forward_seconds").record(*delay);
     }

@@ -1,7 +1,7 @@
 //! What goes into a [`LiveMeeting`](super::LiveMeeting) and what comes out of it.
 
 use bytes::Bytes;
-use campanile_control::ids::{AttendeeId, SessionId, StreamId};
+use campanile_control::ids::{AttendeeId, GroupId, SessionId, StreamId};
 
 use crate::Codec;
 
@@ -27,11 +27,22 @@ pub struct LiveLimits {
     pub content_shares: usize,
     /// Videos that one client may receive at once.
     pub video_subscriptions: u32,
+    /// What a camera may have, all its layers together.
+    pub camera_kbps: u32,
+    /// The same for a content share.
+    pub content_kbps: u32,
 }
 
 impl Default for LiveLimits {
     fn default() -> Self {
-        Self { attendees: 250, video_publishers: 25, content_shares: 2, video_subscriptions: 25 }
+        Self {
+            attendees: 250,
+            video_publishers: 25,
+            content_shares: 2,
+            video_subscriptions: 25,
+            camera_kbps: 1_500,
+            content_kbps: 1_500,
+        }
     }
 }
 
@@ -60,10 +71,16 @@ pub enum MediaRequest {
         request: u64,
         sdp: String,
         /// The layers this session sends, in the order of its rids. Empty: it sends no video, whatever the offer says.
-        send: Vec<StreamId>,
+        send: Vec<SendLayer>,
+        /// What they may have together, in kilobits per second.
+        cap_kbps: u32,
         /// Parallel to the video sections of the offer. `None`: nothing to receive there.
         receive: Vec<Option<StreamId>>,
+        /// Of a client that leaves the choice of layers to the server: how much it wants each section, by mid.
+        wishes: Vec<(String, Wish)>,
     },
+    /// A client that leaves the choice of layers to the server wants this section more, or less, than before.
+    Wish { session: SessionId, mid: String, wish: Wish },
     /// Forward another layer on this section from now on.
     Switch { session: SessionId, mid: String, stream: StreamId },
     /// Forward nothing on these sections from now on.
@@ -76,6 +93,26 @@ pub enum MediaRequest {
     Mute { session: SessionId, muted: bool },
     /// End the media session and its place in the mix.
     Close { session: SessionId },
+}
+
+/// A layer that a session sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendLayer {
+    /// Its number.
+    pub stream: StreamId,
+    /// The number of its source.
+    pub group: GroupId,
+    /// What the client gives it at most, in kilobits per second. `None`: it is off, or the client does not say.
+    pub kbps: Option<u32>,
+}
+
+/// How much a tile is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Larger is more important.
+    pub priority: u32,
+    /// The best layer that has no more than this is wanted.
+    pub target_kbps: u32,
 }
 
 /// What the media plane tells a meeting.
@@ -95,6 +132,12 @@ pub enum MediaFact {
     Lost { session: SessionId, reason: String },
     /// What this session can decode, by its offers.
     Codecs { session: SessionId, decodes: Vec<Codec> },
+    /// What the link to this session carries.
+    Available { session: SessionId, kbps: u32 },
+    /// Tiles of this session were paused for want of bandwidth, or resumed: these sources of it.
+    Held { session: SessionId, groups: Vec<GroupId>, paused: bool },
+    /// What the layers of this session have, in bits per second. Those that are off are left out.
+    Rates { session: SessionId, layers: Vec<(StreamId, u32)> },
 }
 
 /// One section of an answer that carries remote video.

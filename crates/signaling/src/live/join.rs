@@ -26,6 +26,9 @@ const JOINED_ELSEWHERE: u32 = 301;
 /// "At capacity": ends the attempt for good.
 const AT_CAPACITY: u32 = 409;
 
+/// The server picks layers, and pauses and resumes tiles.
+const QUALITY: NetworkAdaption = NetworkAdaption::AdaptionBandwidthProbingAndQuality;
+
 impl LiveMeeting {
     /// A socket is open and its token is valid. JOIN has not been seen yet.
     pub fn handle_attached(
@@ -77,7 +80,8 @@ impl LiveMeeting {
         }
         let previous = self.take_place(seat, id, &who, now);
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.phase = Phase::Joined(Box::new(Joined::new(join.audio_session_id)));
+            let leaves_choice = adaption(&join) == QUALITY && supports(&join, QUALITY);
+            session.phase = Phase::Joined(Box::new(Joined::new(join.audio_session_id, leaves_choice)));
         }
         if let Some(previous) = previous {
             self.supersede(previous, join.audio_session_id, now);
@@ -176,7 +180,26 @@ fn ack(join: &Join, video_subscriptions: u32) -> JoinAck {
         turn_credentials: Some(TurnCredentials::default()),
         video_subscription_limit: Some(video_subscriptions),
         wants_compressed_sdp: Some(join.wants_compressed_sdp == Some(true)),
-        // Left out, it would read as 1, which the priority policy does not take for "not set".
-        default_server_side_network_adaption: Some(NetworkAdaption::AdaptionNone.into()),
+        default_server_side_network_adaption: Some(adaption(join).into()),
     }
+}
+
+/// Who adapts the video of this client to its link: the server, unless its application asked for another way that it
+/// supports. Never left out: that would read as 1, which the priority policy does not take for "not set".
+fn adaption(join: &Join) -> NetworkAdaption {
+    match join.server_side_network_adaption() {
+        wanted @ (NetworkAdaption::AdaptionNone | NetworkAdaption::AdaptionBandwidthProbing)
+            if supports(join, wanted) =>
+        {
+            wanted
+        }
+        NetworkAdaption::AdaptionDefault
+        | NetworkAdaption::AdaptionNone
+        | NetworkAdaption::AdaptionBandwidthProbing
+        | NetworkAdaption::AdaptionBandwidthProbingAndQuality => QUALITY,
+    }
+}
+
+fn supports(join: &Join, adaption: NetworkAdaption) -> bool {
+    join.supported_server_side_network_adaptions.contains(&adaption.into())
 }

@@ -4,8 +4,10 @@
 //! * `join`, `ending`: how sessions come and go, and what happens to their seats
 //! * `subscribe`, `index`: offers and answers, stream ids, who may see which video
 //! * `levels`: who speaks; `board`, `data`: data messages
+//! * `bitrates`: what layers have, what links carry, which tiles are paused for want of it
 
 mod api;
+mod bitrates;
 mod board;
 mod clock;
 mod data;
@@ -24,7 +26,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use campanile_control::ids::{MeetingId, SessionId, StreamId};
 
-pub use api::{Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, Output, Track};
+pub use api::{
+    Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, Output, SendLayer, Track, Wish,
+};
+pub use bitrates::BITRATES_EVERY;
 pub use ending::{DROP_GRACE, LEAVE_LINGER};
 pub use index::INDEX_PACE;
 pub use session::PRE_JOIN_LIFETIME;
@@ -75,6 +80,8 @@ pub struct LiveMeeting {
     /// Something that the INDEX shows has changed since it was told to everybody.
     index_stale: bool,
     index_told: Option<Instant>,
+    /// When BITRATES goes out next; `None` while nobody has said what anything has.
+    bitrates_due: Option<Instant>,
     ended: bool,
     draining: bool,
 }
@@ -107,6 +114,7 @@ impl LiveMeeting {
             counters: Counters::default(),
             index_stale: false,
             index_told: None,
+            bitrates_due: None,
             ended: false,
             draining: false,
         }
@@ -148,6 +156,9 @@ impl LiveMeeting {
                 self.close_unclean(session, close::MEDIA_LOST, "media session lost", now);
             }
             MediaFact::Codecs { session, decodes } => self.codecs(session, decodes),
+            MediaFact::Available { session, kbps } => self.available(session, kbps),
+            MediaFact::Held { session, groups, paused } => self.held(session, &groups, paused, now),
+            MediaFact::Rates { session, layers } => self.rates(session, &layers, now),
         }
         self.settle(now);
     }
@@ -156,6 +167,7 @@ impl LiveMeeting {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.expire_sessions(now);
         self.expire_places(now);
+        self.tell_bitrates(now);
         self.settle(now);
     }
 
@@ -163,7 +175,7 @@ impl LiveMeeting {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let sessions = self.sessions.values().filter_map(Session::deadline);
         let places = self.places.values().filter_map(Place::deadline);
-        sessions.chain(places).chain(self.index_due()).min()
+        sessions.chain(places).chain(self.index_due()).chain(self.bitrates_due).min()
     }
 
     /// The next thing to do.

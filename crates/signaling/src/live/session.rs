@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use campanile_control::ids::{AttendeeId, GroupId, StreamId};
 
-use super::Attending;
+use super::{Attending, SendLayer};
 use crate::Codec;
 use crate::frame::{Index, Subscribe};
 use crate::rate::{Bucket, Rate};
@@ -69,6 +69,10 @@ pub(super) struct Joined {
     pub(super) index: Option<Arc<Index>>,
     /// It has been sent the AUDIO_METADATA that was sent last.
     pub(super) knows_levels: bool,
+    /// The server picks its layers, pauses its tiles and tells it so.
+    pub(super) leaves_choice: bool,
+    /// What its link carries, in kilobits per second.
+    pub(super) available_kbps: Option<u32>,
     /// Left out of the mix.
     pub(super) muted: bool,
     /// What it can decode, as far as the media plane has said.
@@ -111,12 +115,24 @@ pub(super) struct Layer {
     pub(super) height: Option<u32>,
     /// Its first packet has come.
     pub(super) live: bool,
+    /// What it has, as far as the media plane has said; 0 while it is off.
+    pub(super) bits_per_second: u32,
 }
 
 impl Publishing {
     /// The layers of the last SUBSCRIBE.
     pub(super) fn named(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().take(self.named)
+    }
+
+    /// The same for the media plane.
+    pub(super) fn send_layers(&self) -> impl Iterator<Item = SendLayer> {
+        let kbps = |layer: &Layer| layer.max_bitrate_kbps.filter(|kbps| *kbps > 0);
+        self.named().map(move |layer| SendLayer {
+            stream: layer.stream,
+            group: self.group,
+            kbps: kbps(layer),
+        })
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -214,9 +230,11 @@ impl Session {
 }
 
 impl Joined {
-    pub(super) fn new(audio_session_id: Option<u64>) -> Self {
+    pub(super) fn new(audio_session_id: Option<u64>, leaves_choice: bool) -> Self {
         Self {
             audio_session_id,
+            leaves_choice,
+            available_kbps: None,
             index: None,
             knows_levels: false,
             muted: false,

@@ -6,10 +6,10 @@ use campanile_control::ids::{GroupId, SessionId, StreamId};
 use std::time::Instant;
 
 use super::session::{Layer, Offered, Publishing, Seat};
-use super::{Fact, LiveMeeting, MediaRequest, Track};
+use super::{Fact, LiveMeeting, MediaRequest, Track, Wish};
 use crate::frame::{
     Duplex, MediaType, PauseResume, RemoteVideoUpdate, SignalFrame, StreamAllocation, StreamDescriptor,
-    Subscribe, SubscribeAck, TrackMapping,
+    Subscribe, SubscribeAck, TrackMapping, VideoSubscriptionConfiguration,
 };
 use crate::sdp_text::{self, MAX_SDP_BYTES};
 
@@ -73,10 +73,14 @@ impl LiveMeeting {
             return self.refuse_offer(id, subscribe.duplex, "too many layers", now);
         };
         let started = self.publish(id, video);
-        let Some(joined) = self.sessions.get_mut(&id).and_then(|session| session.joined_mut()) else {
-            return;
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let is_content = session.who.content;
+        let Some(joined) = session.joined_mut() else { return };
+        let send = joined.publishing.iter().flat_map(Publishing::send_layers).collect();
+        let wishes = match joined.leaves_choice {
+            true => wishes(subscribe.video_subscription_configuration),
+            false => Vec::new(),
         };
-        let send = joined.publishing.iter().flat_map(Publishing::named).map(|layer| layer.stream).collect();
         let subscribing = &mut joined.subscribing;
         subscribing.wanted = receive.iter().flatten().copied().collect();
         subscribing.last_request = subscribing.last_request.saturating_add(1);
@@ -88,7 +92,9 @@ impl LiveMeeting {
             view_only: started == Started::NotAllowed,
             starts_video: started == Started::Now,
         });
-        self.outputs.ask(id, MediaRequest::Offer { session: id, request, sdp, send, receive });
+        let cap_kbps = if is_content { self.limits.content_kbps } else { self.limits.camera_kbps };
+        self.outputs
+            .ask(id, MediaRequest::Offer { session: id, request, sdp, send, cap_kbps, receive, wishes });
     }
 
     /// What may be received of what was asked for. An unknown id is a source that has just gone: there is nothing to
@@ -249,7 +255,13 @@ impl LiveMeeting {
     }
 
     /// REMOTE_VIDEO_UPDATE: other layers on sections that exist, and sections that are about to go.
-    pub(super) fn update(&mut self, id: SessionId, update: RemoteVideoUpdate) {
+    pub(super) fn update(&mut self, id: SessionId, mut update: RemoteVideoUpdate) {
+        let joined = self.sessions.get(&id).and_then(|session| session.joined());
+        if joined.is_some_and(|joined| joined.leaves_choice) {
+            for (mid, wish) in wishes(std::mem::take(&mut update.added_or_updated_video_subscriptions)) {
+                self.outputs.ask(id, MediaRequest::Wish { session: id, mid, wish });
+            }
+        }
         for wish in update.added_or_updated_video_subscriptions.into_iter().take(MOST_UPDATES) {
             let (Some(mid), stream) = (wish.mid, StreamId(wish.stream_id.unwrap_or(0))) else { continue };
             if !is_mid(&mid) || !self.is_receivable(id, stream) {
@@ -326,6 +338,18 @@ enum Started {
     NotAllowed,
 }
 
+/// What a client that leaves the choice to the server says of its tiles. Without a target it wants the best there is.
+fn wishes(configurations: Vec<VideoSubscriptionConfiguration>) -> Vec<(String, Wish)> {
+    let wish = |configuration: VideoSubscriptionConfiguration| {
+        let wish = Wish {
+            priority: configuration.priority.unwrap_or(0),
+            target_kbps: configuration.target_bitrate_kbps.unwrap_or(u32::MAX),
+        };
+        Some((configuration.mid.filter(|mid| is_mid(mid))?, wish))
+    };
+    configurations.into_iter().take(MOST_UPDATES).filter_map(wish).collect()
+}
+
 impl super::session::Session {
     fn publishing(&self) -> Option<&Publishing> {
         self.joined().and_then(|joined| joined.publishing.as_ref())
@@ -342,6 +366,7 @@ impl Layer {
             width: None,
             height: None,
             live: false,
+            bits_per_second: 0,
         }
     }
 

@@ -18,7 +18,7 @@ fn shares_content_and_stops() {
     world.publish(share, &[1_200]);
     assert_snapshot!(world.transcript(), @r#"
     media: open 3 echo of 1
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=2 codecs=[] []
     3 ROSTER #1 a1 "user1", #2 a2 "user2"
     fact: a1#content joined
@@ -101,7 +101,7 @@ fn a_share_outlives_a_reconnect_of_its_base_but_not_a_drop() {
     media: open 2
     media: open 3
     media: open 2 echo of 3
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=1 codecs=[] []
     3 ROSTER #1 a1 "user1", #2 a1#content "user1"
     "#);
@@ -130,7 +130,7 @@ fn a_share_may_be_back_before_its_base() {
     assert_snapshot!(world.transcript(), @r#"
     media: open 2
     media: open 1 echo of 2
-    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     2 INDEX people=1 codecs=[] []
     2 ROSTER #1 a1#content "user1"
     1 INDEX people=1 codecs=[] []
@@ -167,7 +167,7 @@ fn a_new_share_replaces_the_old_one() {
     2 STATUS 301
     media: close 2
     media: open 3 echo of 1
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=1 codecs=[] []
     3 ROSTER #1 a1 "user1", #2 a1#content "user1"
     "#);

@@ -61,7 +61,7 @@ fn drops_after_a_while() {
     world.enter(who(1));
     assert_snapshot!(world.transcript(), @r#"
     media: open 3
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=2 codecs=[] []
     3 ROSTER #2 a2 "user2"
     2 INDEX people=2 codecs=[] []

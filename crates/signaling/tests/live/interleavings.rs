@@ -98,7 +98,10 @@ impl Model {
     fn learn(&mut self, world: &World) {
         for request in &world.requests[self.seen_requests..] {
             match request {
-                MediaRequest::Offer { session, request, send, .. } => self.offered(*session, *request, send),
+                MediaRequest::Offer { session, request, send, .. } => {
+                    let send: Vec<StreamId> = send.iter().map(|layer| layer.stream).collect();
+                    self.offered(*session, *request, &send);
+                }
                 MediaRequest::Close { session } => {
                     self.publishing.remove(session);
                     self.outstanding.remove(session);

@@ -23,7 +23,7 @@ fn joins_with_audio_only() {
     assert_snapshot!(world.transcript(), @r#"
     1 Pong 1 at 0
     media: open 1
-    1 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    1 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     1 INDEX people=1 codecs=[] []
     media: 1 offer 1 "v=0 offer" send=[] receive=[-]
     1 ACK Some(Rx) allocations=[] tracks=[] answer=deflated "v=0 answer"
@@ -45,7 +45,7 @@ fn a_second_attendee_gets_the_roster_first_and_itself_when_it_is_connected() {
     world.media(MediaFact::Connected { session: b });
     assert_snapshot!(world.transcript(), @r#"
     media: open 2
-    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     2 INDEX people=2 codecs=[] []
     2 ROSTER #1 a1 "user1" muted
     1 INDEX people=2 codecs=[] []
@@ -89,7 +89,7 @@ fn without_media_nobody_is_announced() {
     media: close 2
     1 INDEX people=1 codecs=[] []
     media: open 3
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=2 codecs=[] []
     3 ROSTER #1 a1 "user1"
     1 INDEX people=2 codecs=[] []
@@ -116,7 +116,7 @@ fn a_reconnect_is_seen_by_nobody() {
     media: close 2
     media: open 3
     media: 3 muted=true
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=2 codecs=[] []
     3 ROSTER #1 a1 "user1", #2 a2 "user2" muted
     "#);
@@ -134,7 +134,7 @@ fn a_reconnect_before_the_old_socket_is_known_to_be_dead() {
     1 close 1000 reconnected
     media: close 1
     media: open 2
-    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    2 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     2 INDEX people=1 codecs=[] []
     2 ROSTER #1 a1 "user1"
     "#);
@@ -164,7 +164,7 @@ fn another_device_takes_the_seat() {
     media: close 1
     fact: a1 video stopped
     media: open 3
-    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=2
+    3 JOIN_ACK turn=[] limit=25 compressed=true adaption=4
     3 INDEX people=2 codecs=[] []
     3 ROSTER #1 a1 "user1", #2 a2 "user2"
     2 INDEX people=2 codecs=[] []
@@ -198,7 +198,7 @@ fn compression_is_wanted_only_if_it_was_offered() {
     world.answer(a);
     assert_snapshot!(world.transcript(), @r#"
     media: open 1
-    1 JOIN_ACK turn=[] limit=25 compressed=false adaption=2
+    1 JOIN_ACK turn=[] limit=25 compressed=false adaption=4
     1 INDEX people=1 codecs=[] []
     media: 1 offer 1 "v=0 plain" send=[] receive=[-]
     1 ACK Some(Rx) allocations=[] tracks=[] answer=plain "v=0 answer"

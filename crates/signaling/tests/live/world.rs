@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use campanile_control::ids::{AttendeeId, MeetingId, SessionId, StreamId};
 use campanile_signaling::frame::{self, SignalFrame, Type, *};
 use campanile_signaling::{
-    Attending, Fact, INDEX_PACE, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output, Track, sdp_text,
+    Attending, Fact, INDEX_PACE, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output, Track, Wish,
+    sdp_text,
 };
 use uuid::Uuid;
 
@@ -167,7 +168,7 @@ impl World {
     pub(crate) fn last_offer(&self, of: SessionId) -> Option<(u64, Vec<StreamId>, Vec<Option<StreamId>>)> {
         self.requests.iter().rev().find_map(|request| match request {
             MediaRequest::Offer { session, request, send, receive, .. } if *session == of => {
-                Some((*request, send.clone(), receive.clone()))
+                Some((*request, send.iter().map(|layer| layer.stream).collect(), receive.clone()))
             }
             _ => None,
         })
@@ -263,6 +264,7 @@ impl World {
             }
             MediaRequest::Offer { session, .. }
             | MediaRequest::Switch { session, .. }
+            | MediaRequest::Wish { session, .. }
             | MediaRequest::Unsubscribe { session, .. }
             | MediaRequest::Pause { session, .. }
             | MediaRequest::Resume { session, .. }
@@ -556,11 +558,16 @@ fn render_request(request: &MediaRequest) -> String {
         MediaRequest::Open { session, echo_of: Some(base) } => {
             format!("media: open {session} echo of {base}")
         }
-        MediaRequest::Offer { session, request, sdp, send, receive } => {
-            let send: Vec<u32> = send.iter().map(|stream| stream.0).collect();
+        MediaRequest::Offer { session, request, sdp, send, cap_kbps: _, receive, wishes } => {
+            let send: Vec<u32> = send.iter().map(|layer| layer.stream.0).collect();
+            let wishes: String = wishes.iter().map(|(mid, wish)| render_wish(mid, wish)).collect();
             let receive: Vec<String> =
                 receive.iter().map(|s| s.map_or("-".to_owned(), |stream| stream.to_string())).collect();
-            format!("media: {session} offer {request} {sdp:?} send={send:?} receive=[{}]", receive.join(", "))
+            let receive = receive.join(", ");
+            format!("media: {session} offer {request} {sdp:?} send={send:?} receive=[{receive}]{wishes}")
+        }
+        MediaRequest::Wish { session, mid, wish } => {
+            format!("media: {session} wish{}", render_wish(mid, wish))
         }
         MediaRequest::Switch { session, mid, stream } => {
             format!("media: {session} switch {mid} to s{stream}")
@@ -571,6 +578,10 @@ fn render_request(request: &MediaRequest) -> String {
         MediaRequest::Mute { session, muted } => format!("media: {session} muted={muted}"),
         MediaRequest::Close { session } => format!("media: close {session}"),
     }
+}
+
+fn render_wish(mid: &str, wish: &Wish) -> String {
+    format!(" {mid}: priority {} up to {} kbps", wish.priority, wish.target_kbps)
 }
 
 fn render_fact(fact: &Fact) -> String {
