@@ -413,12 +413,15 @@ impl Worker {
     fn demand(&mut self, key: SessionKey, claims: &[Claim], division: &Division) {
         let now = self.now;
         let Some(session) = self.sessions.get_mut(key) else { return };
+        // Before a tile's first packet a probe would have no stream to be padding of.
+        let mut tiles = session.sections.values().filter_map(|section| section.tile.as_ref());
+        let can_pad = tiles.any(|tile| tile.declared);
         let link = &mut session.link;
         if division.next.is_some() && link.may_raise(now) {
             link.probe_if_due(now);
         }
         let aim = division.wished.0 * (AIM_PERCENT + link.probes) / 100;
-        let desired = if claims.is_empty() { Bitrate::ZERO } else { Bitrate(aim + MIX.0) };
+        let desired = if claims.is_empty() || !can_pad { Bitrate::ZERO } else { Bitrate(aim + MIX.0) };
         if std::mem::replace(&mut link.desired, desired) != desired {
             self.with_session(key, |session, sink| session.set_desired(desired, now, sink));
         }

@@ -119,7 +119,11 @@ fn codec_config(table: &CodecTable) -> CodecConfig {
             CodecKind::Av1 => (str0m::format::Codec::Av1, Frequency::NINETY_KHZ, None),
         };
         let spec = CodecSpec { codec, clock_rate, channels, format: FormatParams::default() };
-        PayloadParams::new(entry.pt.into(), entry.rtx.map(Into::into), spec)
+        let mut params = PayloadParams::new(entry.pt.into(), entry.rtx.map(Into::into), spec);
+        // The client's feedback is on sound as well. But a probe in the audio section, under an SSRC that is not the mix's,
+        // is a second stream to Chromium, which then plays that and not the mix.
+        params.set_fb_transport_cc(entry.codec != CodecKind::Opus);
+        params
     });
     CodecConfig::new_from_payload_params(params.collect())
 }
