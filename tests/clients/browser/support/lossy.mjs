@@ -1,13 +1,20 @@
-// A network between clients and media that loses packets: a relay of datagrams on loopback. What it loses is the same in
-// every run for the same seed, counted in packets.
+// A network between clients and media that can be bad in every way a network is: a relay of datagrams on loopback. Each
+// client has a link of its own, up and down. What a link does is decided by its seed, its datagrams and their times, so a
+// link by itself (`Link`) is tested without a clock; what is lost is the same in every run for the same seed.
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 
-/** RTP and RTCP (RFC 7983); STUN and DTLS are let through, or nobody would ever connect. */
+/** RTP and RTCP (RFC 7983). */
 const isMedia = datagram => datagram[0] >= 128 && datagram[0] <= 191;
 
+/** What a datagram costs on the wire beside itself: IPv4 and UDP headers. */
+const HEADERS = 28;
+
+/** What a queue in front of a bottleneck holds, in ms of its rate; the rest is lost. As home routers have it, or less. */
+const QUEUE_MS = 200;
+
 /** Marsaglia's xorshift, as numbers from 0 to 1. */
-function dice(seed) {
+export function dice(seed) {
   let state = seed >>> 0 || 1;
   return () => {
     state ^= state << 13;
@@ -19,17 +26,136 @@ function dice(seed) {
   };
 }
 
+/**
+ * One direction of one client's link. What it may do to datagrams:
+ *   loss     share of the media packets that is lost, each by itself
+ *   burst    {share, length}: lost in bursts of this mean length in packets, this share in all (Gilbert and Elliott)
+ *   rate     bits a second, headers included; what comes faster waits in a queue, of `queue` ms
+ *   delay    ms on the way
+ *   jitter   up to so many ms more, without overtaking
+ *   late     {share, by}: this share is held for so many ms more, and overtaken
+ *   cut      nothing comes through
+ * Loss spares STUN and DTLS, or nobody would ever connect; everything else does not.
+ */
+export class Link {
+  constructor(seed) {
+    this.roll = dice(seed);
+    this.conditions = {};
+    this.bad = false;
+    this.free = 0;
+    this.last = 0;
+    this.waiting = [];
+    this.passed = 0;
+    this.lost = 0;
+    this.overflowed = 0;
+  }
+
+  /** From now on; what is on the way stays so. */
+  set(conditions) {
+    this.conditions = conditions;
+  }
+
+  loses(datagram) {
+    const { loss = 0, burst, cut = false } = this.conditions;
+    if (cut) {
+      return true;
+    }
+    if (!isMedia(datagram)) {
+      return false;
+    }
+    if (burst) {
+      const leaves = 1 / burst.length;
+      const enters = (burst.share * leaves) / (1 - burst.share);
+      this.bad = this.roll() < (this.bad ? 1 - leaves : enters);
+      if (this.bad) {
+        return true;
+      }
+    }
+    return loss > 0 && this.roll() < loss;
+  }
+
+  /** A datagram enters at `now` (ms); `take` gives it out again, or never. */
+  put(datagram, now) {
+    if (this.loses(datagram)) {
+      this.lost += 1;
+      return;
+    }
+    const { rate, queue = QUEUE_MS, delay = 0, jitter = 0, late } = this.conditions;
+    let at = now;
+    if (rate) {
+      const starts = Math.max(now, this.free);
+      if (starts - now > queue) {
+        this.overflowed += 1;
+        return;
+      }
+      this.free = starts + ((datagram.length + HEADERS) * 8000) / rate;
+      at = this.free;
+    }
+    at = Math.max(at + delay + (jitter && this.roll() * jitter), this.last);
+    if (late && this.roll() < late.share) {
+      at += late.by;
+    } else {
+      this.last = at;
+    }
+    let place = this.waiting.length;
+    while (place > 0 && this.waiting[place - 1].at > at) {
+      place -= 1;
+    }
+    this.waiting.splice(place, 0, { at, datagram });
+  }
+
+  /** What is due at `now`, in order. */
+  take(now) {
+    let due = 0;
+    while (due < this.waiting.length && this.waiting[due].at <= now) {
+      due += 1;
+    }
+    this.passed += due;
+    return this.waiting.splice(0, due).map(entry => entry.datagram);
+  }
+
+  /** When something is due next. */
+  next() {
+    return this.waiting[0]?.at;
+  }
+}
+
+/** A link with the clock and its far end. */
+class Line {
+  constructor(seed, deliver) {
+    this.link = new Link(seed);
+    this.deliver = deliver;
+  }
+
+  put(datagram) {
+    this.link.put(datagram, performance.now());
+    this.run();
+  }
+
+  run() {
+    const now = performance.now();
+    this.link.take(now).forEach(this.deliver);
+    clearTimeout(this.timer);
+    const next = this.link.next();
+    if (next !== undefined) {
+      this.timer = setTimeout(() => this.run(), Math.max(1, next - now));
+    }
+  }
+
+  close() {
+    clearTimeout(this.timer);
+  }
+}
+
 export class LossyNetwork {
-  /** Relays to the media port `to`; loses that share of the media packets that clients send. */
-  static async open({ seed = 1, upstream = 0 } = {}) {
+  /** Every client's links start with these conditions. The n-th client to come has the n-th seeds. */
+  static async open({ seed = 1, up = {}, down = {} } = {}) {
     const network = new LossyNetwork();
-    network.roll = dice(seed);
-    network.upstream = upstream;
+    network.seeds = dice(seed);
+    network.conditions = { up, down };
     network.clients = new Map();
-    network.lost = 0;
-    network.passed = 0;
     network.socket = dgram.createSocket('udp4');
-    network.socket.on('message', (datagram, from) => network.up(datagram, from));
+    network.socket.on('message', (datagram, from) => network.client(from).up.put(datagram));
     network.socket.bind(0, '127.0.0.1');
     await once(network.socket, 'listening');
     network.port = network.socket.address().port;
@@ -41,30 +167,49 @@ export class LossyNetwork {
     this.to = port;
   }
 
-  up(datagram, from) {
-    if (isMedia(datagram) && this.roll() < this.upstream) {
-      this.lost += 1;
-      return;
+  /** Each client has a socket of its own towards the service, by which the service tells them apart. */
+  client(from) {
+    const name = `${from.address}:${from.port}`;
+    let client = this.clients.get(name);
+    if (!client) {
+      const socket = dgram.createSocket('udp4');
+      const seed = () => Math.floor(this.seeds() * 2 ** 32);
+      const up = new Line(seed(), datagram => socket.send(datagram, this.to, '127.0.0.1'));
+      const down = new Line(seed(), datagram => this.socket.send(datagram, from.port, from.address));
+      up.link.set(this.conditions.up);
+      down.link.set(this.conditions.down);
+      socket.on('message', datagram => down.put(datagram));
+      client = { port: from.port, socket, up, down };
+      this.clients.set(name, client);
     }
-    this.passed += 1;
-    this.way(from).send(datagram, this.to, '127.0.0.1');
+    return client;
   }
 
-  /** Each client has a socket of its own towards the service, by which the service tells them apart. */
-  way(from) {
-    const name = `${from.address}:${from.port}`;
-    let way = this.clients.get(name);
-    if (!way) {
-      way = dgram.createSocket('udp4');
-      way.on('message', datagram => this.socket.send(datagram, from.port, from.address));
-      this.clients.set(name, way);
+  /** Changes the links of one client, which is told by its own port, or of all and of those to come. */
+  set({ up, down }, port) {
+    if (port === undefined) {
+      this.conditions = { up: up ?? this.conditions.up, down: down ?? this.conditions.down };
     }
-    return way;
+    for (const client of this.clients.values()) {
+      if (port === undefined || client.port === port) {
+        up && client.up.link.set(up);
+        down && client.down.link.set(down);
+      }
+    }
+  }
+
+  /** How many datagrams were `passed`, `lost` or `overflowed` in a direction, of one client or of all. */
+  count(direction, what, port) {
+    return [...this.clients.values()]
+      .filter(client => port === undefined || client.port === port)
+      .reduce((sum, client) => sum + client[direction].link[what], 0);
   }
 
   close() {
-    for (const way of this.clients.values()) {
-      way.close();
+    for (const client of this.clients.values()) {
+      client.up.close();
+      client.down.close();
+      client.socket.close();
     }
     this.socket.close();
   }
