@@ -2,12 +2,18 @@
 import './connections.js';
 
 import {
+  DefaultActiveSpeakerPolicy,
   DefaultDeviceController,
   DefaultMeetingSession,
   LogLevel,
   MeetingSessionConfiguration,
   MeetingSessionStatusCode,
+  SimulcastLayers,
+  TargetDisplaySize,
   VideoCodecCapability,
+  VideoPreference,
+  VideoPreferences,
+  VideoPriorityBasedPolicy,
 } from 'amazon-chime-sdk-js';
 
 import { audioContext, colourOf, loudnessOf, picture, tone } from './sources.js';
@@ -46,9 +52,17 @@ class Log {
   }
 }
 
+const CAPABILITIES = {
+  'video/VP8': () => VideoCodecCapability.vp8(),
+  'video/VP9': () => VideoCodecCapability.vp9Profile0(),
+  'video/H264': () => VideoCodecCapability.h264ConstrainedBaselineProfile(),
+  'video/AV1': () => VideoCodecCapability.av1Main(),
+};
+
 class Me {
   /** Makes the session and starts listening to it; `start` joins. */
-  prepare({ meeting, attendee, colour, hertz, simulcast = false, pictureSize }) {
+  prepare({ meeting, attendee, colour, hertz, simulcast = false, pictureSize, priorities = false, lacking = [] }) {
+    window.lacking = lacking;
     this.log = new Log();
     this.events = [];
     this.presence = {};
@@ -61,12 +75,19 @@ class Me {
     this.pictureSize = pictureSize;
     const configuration = new MeetingSessionConfiguration(meeting, attendee);
     configuration.enableSimulcastForUnifiedPlanChromiumBasedBrowsers = simulcast;
+    if (priorities) {
+      this.policy = new VideoPriorityBasedPolicy(this.log);
+      this.policy.addObserver(this);
+      configuration.videoDownlinkBandwidthPolicy = this.policy;
+    }
     this.session = new DefaultMeetingSession(configuration, this.log, new DefaultDeviceController(this.log));
     this.audioVideo = this.session.audioVideo;
     this.audioVideo.addObserver(this);
     this.audioVideo.addContentShareObserver(this);
     this.audioVideo.realtimeSubscribeToAttendeeIdPresence((id, present, externalUserId, dropped) =>
       this.attendeeChanged(id, present, externalUserId, dropped));
+    this.audioVideo.realtimeSubscribeToLocalSignalStrengthChange(signal => this.note('signal', { signal }));
+    this.audioVideo.subscribeToActiveSpeakerDetector(new DefaultActiveSpeakerPolicy(), ids => this.note('speakers', { ids }));
     this.audioVideo.realtimeSubscribeToReceiveDataMessage('chat', message => {
       this.messages.push({
         text: message.text(),
@@ -103,6 +124,7 @@ class Me {
       local: tile.localTile,
       content: tile.isContent,
       active: tile.active,
+      paused: tile.paused,
       video: known?.video,
     };
     if (!known) {
@@ -130,6 +152,21 @@ class Me {
   videoSendDidBecomeUnavailable() {
     this.note('video-unavailable');
   }
+  videoAvailabilityDidChange(availability) {
+    this.note('availability', { video: availability.canStartLocalVideo });
+  }
+  encodingSimulcastLayersDidChange(layers) {
+    this.note('layers', { layers: SimulcastLayers[layers] });
+  }
+  metricsDidReceive(report) {
+    this.metrics = { all: report.getObservableMetrics(), video: report.getObservableVideoMetrics() };
+  }
+  tileWillBePausedByDownlinkPolicy(tileId) {
+    this.note('policy-paused', { tile: tileId, attendee: this.tiles[tileId]?.attendee });
+  }
+  tileWillBeUnpausedByDownlinkPolicy(tileId) {
+    this.note('policy-unpaused', { tile: tileId, attendee: this.tiles[tileId]?.attendee });
+  }
   eventDidReceive(name) {
     this.note('event', { event: name });
   }
@@ -156,14 +193,13 @@ class Me {
 
   // -- what the tests ask for
 
-  /** Before it joins: the one codec to send with. */
-  sendWith(codec) {
-    const capability = {
-      'video/VP8': () => VideoCodecCapability.vp8(),
-      'video/VP9': () => VideoCodecCapability.vp9Profile0(),
-      'video/H264': () => VideoCodecCapability.h264ConstrainedBaselineProfile(),
-    }[codec]();
-    this.audioVideo.setVideoCodecSendPreferences([capability]);
+  /** Before it joins: the codecs to send with, the best first. */
+  sendWith(...codecs) {
+    this.audioVideo.setVideoCodecSendPreferences(codecs.map(codec => CAPABILITIES[codec]()));
+  }
+  /** The same for what it shares. */
+  shareWith(...codecs) {
+    this.audioVideo.setContentShareVideoCodecPreferences(codecs.map(codec => CAPABILITIES[codec]()));
   }
 
   async start({ microphone = true } = {}) {
@@ -213,6 +249,21 @@ class Me {
   unpause(tileId) {
     this.audioVideo.unpauseVideoTile(tileId);
   }
+  /** How loud it speaks from now on; 0 is silence. */
+  speak(level) {
+    this.voice.speak(level);
+  }
+  /** What its policy is to receive, as [attendee, priority, size]; a priority of 1 is the highest. */
+  choose(wishes) {
+    const preferences = VideoPreferences.prepare();
+    for (const [attendeeId, priority, size] of wishes) {
+      preferences.add(new VideoPreference(attendeeId, priority, TargetDisplaySize[size]));
+    }
+    this.policy.chooseRemoteVideoSources(preferences.build());
+  }
+  hasStartedLocalVideo() {
+    return this.audioVideo.hasStartedLocalVideoTile();
+  }
   stop() {
     this.audioVideo.stop();
   }
@@ -236,6 +287,13 @@ class Me {
       contentStops: this.named('content-stop').length,
       poor: this.named('poor').length,
       sdkEvents: this.named('event').map(event => event.event),
+      signals: this.named('signal').map(event => event.signal),
+      speakers: this.named('speakers').map(event => event.ids),
+      availability: this.named('availability').map(event => event.video),
+      videoRefusals: this.named('video-unavailable').length,
+      layers: this.named('layers').map(event => event.layers),
+      policyPaused: this.named('policy-paused').map(event => event.attendee),
+      policyUnpaused: this.named('policy-unpaused').map(event => event.attendee),
       connections: window.connections.length,
       errors: this.log.errors,
     };
@@ -247,6 +305,7 @@ class Me {
       externalUserId: tile.externalUserId,
       local: tile.local,
       content: tile.content,
+      paused: tile.paused,
       colour: tile.video ? colourOf(tile.video) : null,
     }));
   }
@@ -255,6 +314,10 @@ class Me {
     return window.connections.filter(
       connection => connection.connectionState !== 'closed' && connection.getReceivers().some(receiver => receiver.track.kind === 'audio'),
     )[0];
+  }
+  /** The name of that connection's ICE agent. */
+  ufrag() {
+    return /a=ice-ufrag:(\S+)/.exec(this.connection().localDescription.sdp)[1];
   }
   hear(frequencies, seconds = 3) {
     const tracks = this.connection()
@@ -268,13 +331,38 @@ class Me {
     const found = { audio: null, video: [], sent: null, outbound: [] };
     report.forEach(entry => {
       if (entry.type === 'inbound-rtp' && entry.kind === 'audio') {
-        found.audio = { packets: entry.packetsReceived, lost: entry.packetsLost, at: entry.timestamp, concealed: entry.concealedSamples };
+        found.audio = {
+          packets: entry.packetsReceived,
+          lost: entry.packetsLost,
+          at: entry.timestamp,
+          concealed: entry.concealedSamples,
+          samples: entry.totalSamplesReceived,
+        };
       } else if (entry.type === 'inbound-rtp') {
-        found.video.push({ mid: entry.mid, ssrc: entry.ssrc, decoded: entry.framesDecoded ?? 0, width: entry.frameWidth, bytes: entry.bytesReceived });
+        found.video.push({
+          mid: entry.mid,
+          ssrc: entry.ssrc,
+          decoded: entry.framesDecoded ?? 0,
+          width: entry.frameWidth,
+          bytes: entry.bytesReceived,
+          lost: entry.packetsLost,
+          repaired: entry.retransmittedPacketsReceived ?? 0,
+          nacks: entry.nackCount ?? 0,
+          codec: report.get(entry.codecId)?.mimeType,
+        });
       } else if (entry.type === 'outbound-rtp' && entry.kind === 'audio') {
         found.sent = { packets: entry.packetsSent };
       } else if (entry.type === 'outbound-rtp') {
-        found.outbound.push({ mid: entry.mid, rid: entry.rid, frames: entry.framesSent ?? 0, codec: report.get(entry.codecId)?.mimeType });
+        found.outbound.push({
+          mid: entry.mid,
+          rid: entry.rid,
+          active: entry.active,
+          packets: entry.packetsSent ?? 0,
+          frames: entry.framesSent ?? 0,
+          width: entry.frameWidth,
+          nacks: entry.nackCount,
+          codec: report.get(entry.codecId)?.mimeType,
+        });
       } else if (entry.type === 'candidate-pair' && entry.nominated) {
         found.path = report.get(entry.localCandidateId)?.candidateType;
       }

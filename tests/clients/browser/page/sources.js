@@ -25,9 +25,9 @@ export function tone(frequency, { level = 0.25 } = {}) {
   sway.start();
   return {
     stream: out.stream,
-    quiet() {
-      depth.gain.value = 0;
-      loudness.gain.value = 0;
+    speak(level) {
+      depth.gain.value = level * 0.2;
+      loudness.gain.value = level;
     },
   };
 }

@@ -1,6 +1,6 @@
 // A network between clients and media that can be bad in every way a network is: a relay of datagrams on loopback. Each
-// client has a link of its own, up and down. What a link does is decided by its seed, its datagrams and their times, so a
-// link by itself (`Link`) is tested without a clock; what is lost is the same in every run for the same seed.
+// path of a client has a link of its own, up and down. What a link does is decided by its seed, its datagrams and their
+// times, so a link by itself (`Link`) is tested without a clock, and loses the same datagrams in every run.
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 
@@ -27,7 +27,7 @@ export function dice(seed) {
 }
 
 /**
- * One direction of one client's link. What it may do to datagrams:
+ * One direction of a path. What it may do to datagrams:
  *   loss     share of the media packets that is lost, each by itself
  *   burst    {share, length}: lost in bursts of this mean length in packets, this share in all (Gilbert and Elliott)
  *   rate     bits a second, headers included; what comes faster waits in a queue, of `queue` ms
@@ -147,15 +147,40 @@ class Line {
   }
 }
 
+/**
+ * The client's name in a STUN binding request: the second half of its USERNAME (RFC 8445 §7.2.2), which is the ice-ufrag
+ * of its offers. A client may come from several addresses; this says that they are one.
+ */
+function ufragOf(datagram) {
+  const BINDING_REQUEST = 0x0001;
+  const USERNAME = 0x0006;
+  const HEADER = 20;
+  if (datagram.length < HEADER || datagram.readUInt16BE(0) !== BINDING_REQUEST) {
+    return null;
+  }
+  for (let at = HEADER; at + 4 <= datagram.length; ) {
+    const length = datagram.readUInt16BE(at + 2);
+    if (datagram.readUInt16BE(at) === USERNAME) {
+      return datagram.toString('utf8', at + 4, at + 4 + length).split(':')[1] ?? null;
+    }
+    at += 4 + Math.ceil(length / 4) * 4;
+  }
+  return null;
+}
+
 export class LossyNetwork {
-  /** Every client's links start with these conditions. The n-th client to come has the n-th seeds. */
+  /** Every path's links start with these conditions. The n-th path to come has the n-th seeds. */
   static async open({ seed = 1, up = {}, down = {} } = {}) {
     const network = new LossyNetwork();
     network.seeds = dice(seed);
     network.conditions = { up, down };
-    network.clients = new Map();
+    network.paths = new Map();
     network.socket = dgram.createSocket('udp4');
-    network.socket.on('message', (datagram, from) => network.client(from).up.put(datagram));
+    network.socket.on('message', (datagram, from) => {
+      const path = network.path(from);
+      path.ufrag ??= ufragOf(datagram);
+      path.up.put(datagram);
+    });
     network.socket.bind(0, '127.0.0.1');
     await once(network.socket, 'listening');
     network.port = network.socket.address().port;
@@ -167,11 +192,11 @@ export class LossyNetwork {
     this.to = port;
   }
 
-  /** Each client has a socket of its own towards the service, by which the service tells them apart. */
-  client(from) {
+  /** Each path has a socket of its own towards the service, by which the service tells them apart. */
+  path(from) {
     const name = `${from.address}:${from.port}`;
-    let client = this.clients.get(name);
-    if (!client) {
+    let path = this.paths.get(name);
+    if (!path) {
       const socket = dgram.createSocket('udp4');
       const seed = () => Math.floor(this.seeds() * 2 ** 32);
       const up = new Line(seed(), datagram => socket.send(datagram, this.to, '127.0.0.1'));
@@ -179,37 +204,39 @@ export class LossyNetwork {
       up.link.set(this.conditions.up);
       down.link.set(this.conditions.down);
       socket.on('message', datagram => down.put(datagram));
-      client = { port: from.port, socket, up, down };
-      this.clients.set(name, client);
+      path = { ufrag: null, socket, up, down };
+      this.paths.set(name, path);
     }
-    return client;
+    return path;
   }
 
-  /** Changes the links of one client, which is told by its own port, or of all and of those to come. */
-  set({ up, down }, port) {
-    if (port === undefined) {
+  /** All paths, or those of the client with this ice-ufrag. */
+  of(ufrag) {
+    const all = [...this.paths.values()];
+    return ufrag === undefined ? all : all.filter(path => path.ufrag === ufrag);
+  }
+
+  /** Changes the links of one client, or of all and of those to come. */
+  set({ up, down }, ufrag) {
+    if (ufrag === undefined) {
       this.conditions = { up: up ?? this.conditions.up, down: down ?? this.conditions.down };
     }
-    for (const client of this.clients.values()) {
-      if (port === undefined || client.port === port) {
-        up && client.up.link.set(up);
-        down && client.down.link.set(down);
-      }
+    for (const path of this.of(ufrag)) {
+      up && path.up.link.set(up);
+      down && path.down.link.set(down);
     }
   }
 
   /** How many datagrams were `passed`, `lost` or `overflowed` in a direction, of one client or of all. */
-  count(direction, what, port) {
-    return [...this.clients.values()]
-      .filter(client => port === undefined || client.port === port)
-      .reduce((sum, client) => sum + client[direction].link[what], 0);
+  count(direction, what, ufrag) {
+    return this.of(ufrag).reduce((sum, path) => sum + path[direction].link[what], 0);
   }
 
   close() {
-    for (const client of this.clients.values()) {
-      client.up.close();
-      client.down.close();
-      client.socket.close();
+    for (const path of this.paths.values()) {
+      path.up.close();
+      path.down.close();
+      path.socket.close();
     }
     this.socket.close();
   }

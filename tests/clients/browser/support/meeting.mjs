@@ -3,22 +3,34 @@ import assert from 'node:assert/strict';
 
 import { Stage } from './chromium.mjs';
 import { Control } from './control.mjs';
+import { LossyNetwork } from './lossy.mjs';
 import { freePorts, Service } from './service.mjs';
+import { Wire } from './wire.mjs';
 
 export const NAMES = ['ann', 'bob', 'cleo'];
 
 export class World {
-  static async open(options) {
+  /** `network`: the conditions of a bad one that media goes through; `wire`: signaling goes through one. */
+  static async open({ network, wire = false, env = {}, ...options } = {}) {
     const world = new World();
     // Fixed ports, so that a restarted service is found where it was.
-    world.service = await new Service({ ...(await freePorts()), ...options }).start();
+    const ports = await freePorts();
+    if (network) {
+      world.network = await LossyNetwork.open(network);
+      world.network.leadTo(ports.media);
+      env = { ...env, CAMPANILE_MEDIA__PUBLIC_ADDRESS: `127.0.0.1:${world.network.port}` };
+    }
+    world.service = await new Service({ ...ports, env, ...options }).start();
     world.control = new Control(world.service);
+    world.wire = wire ? await Wire.open() : null;
     world.stage = await Stage.open();
     return world;
   }
 
   async close() {
     await this.stage.close();
+    this.wire?.close();
+    this.network?.close();
     await this.service.stop();
   }
 
@@ -33,8 +45,8 @@ export class World {
     return { meeting, tabs };
   }
 
-  async seat(meeting, attendee, seat, options) {
-    const tab = await this.stage.attendee(meeting, attendee, seat, options);
+  async seat(meeting, attendee, seat, { stage = this.stage, ...options } = {}) {
+    const tab = await stage.attendee(this.wire?.lead(meeting) ?? meeting, attendee, seat, options);
     tab.credentials = attendee;
     return tab;
   }
