@@ -1,5 +1,6 @@
 // One attendee in one tab: the unmodified SDK, what it told us, and what it plays. The tests drive it as `window.me`.
 import './connections.js';
+import './crowd.js';
 
 import {
   DefaultActiveSpeakerPolicy,
@@ -343,6 +344,7 @@ class Me {
           mid: entry.mid,
           ssrc: entry.ssrc,
           decoded: entry.framesDecoded ?? 0,
+          keyframes: entry.keyFramesDecoded ?? 0,
           width: entry.frameWidth,
           bytes: entry.bytesReceived,
           lost: entry.packetsLost,
@@ -368,6 +370,9 @@ class Me {
       }
     });
     return found;
+  }
+  look(name) {
+    return this[name];
   }
   logTail(count = 60) {
     return this.log.lines.slice(-count);
