@@ -87,7 +87,8 @@ export class Service {
     }
     const begun = performance.now();
     this.process.kill('SIGTERM');
-    const outcome = await Promise.race([this.ended, delay(EXIT_WITHIN_MS + 5_000)]);
+    // The wait must not keep the tests from ending once the service has.
+    const outcome = await Promise.race([this.ended, delay(EXIT_WITHIN_MS + 5_000, undefined, { ref: false })]);
     if (!outcome) {
       this.process.kill('SIGKILL');
       throw new Error(`still running after SIGTERM\n${this.tail()}`);
