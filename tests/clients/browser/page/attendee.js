@@ -307,6 +307,7 @@ class Me {
       local: tile.local,
       content: tile.content,
       paused: tile.paused,
+      width: tile.video?.videoWidth ?? 0,
       colour: tile.video ? colourOf(tile.video) : null,
     }));
   }

@@ -32,16 +32,40 @@ export function tone(frequency, { level = 0.25 } = {}) {
   };
 }
 
-/** A picture of one colour with a box that moves, so that frames differ. Drawn by timer: tests hold many tabs at once. */
-export function picture(colour, { width = 320, height = 180, framerate = 15 } = {}) {
+/** Grey dots by chance, wider than what is shown of them, so that they can be moved. */
+function dots(width, height) {
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = height;
+  const brush = canvas.getContext('2d');
+  const image = brush.createImageData(width, height);
+  for (let at = 0; at < image.data.length; at += 4) {
+    image.data.fill(Math.random() * 256, at, at + 3);
+    image.data[at + 3] = 255;
+  }
+  brush.putImageData(image, 0, 0);
+  return canvas;
+}
+
+/**
+ * A picture of one colour with a box that moves, so that frames differ. Drawn by timer: tests hold many tabs at once.
+ * `busy` is the share of its height that flickers, at the lower edge: what an encoder spends all its bits on.
+ */
+export function picture(colour, { width = 320, height = 180, framerate = 15, busy = 0 } = {}) {
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;
   const brush = canvas.getContext('2d');
   let step = 0;
+  const strip = Math.round(height * busy);
+  const noise = strip ? dots(2 * width, 2 * strip) : null;
   const draw = () => {
     brush.fillStyle = colour;
     brush.fillRect(0, 0, width, height);
+    if (noise) {
+      const [x, y] = [Math.random() * width, Math.random() * strip];
+      brush.drawImage(noise, x, y, width, strip, 0, height - strip, width, strip);
+    }
     brush.fillStyle = 'white';
     brush.fillRect((step * 7) % (width - 20), height - 20, 20, 20);
     step += 1;
