@@ -84,6 +84,7 @@ class Me {
     this.session = new DefaultMeetingSession(configuration, this.log, new DefaultDeviceController(this.log));
     this.audioVideo = this.session.audioVideo;
     this.audioVideo.addObserver(this);
+    this.session.eventController.addObserver(this);
     this.audioVideo.addContentShareObserver(this);
     this.audioVideo.realtimeSubscribeToAttendeeIdPresence((id, present, externalUserId, dropped) =>
       this.attendeeChanged(id, present, externalUserId, dropped));

@@ -1,4 +1,4 @@
-// Headless Chromium, the page that holds one attendee, and the wish that tests have of it.
+// A browser (headless Chromium unless told otherwise), the page that holds one attendee, and what tests ask of it.
 import { build } from 'esbuild';
 import http from 'node:http';
 import path from 'node:path';
@@ -57,9 +57,18 @@ async function bundle() {
   return made.outputFiles[0].contents;
 }
 
+async function launchChromium(flags) {
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: [...FLAGS, ...flags],
+  });
+  return { browser, context: await browser.newContext() };
+}
+
 export class Stage {
   /** One browser and the small web server of "the application", on a port of its own like any application's. */
-  static async open({ flags = [] } = {}) {
+  static async open({ flags = [], launch = launchChromium } = {}) {
     const stage = new Stage();
     const script = await bundle();
     stage.server = http.createServer((request, response) => {
@@ -73,12 +82,7 @@ export class Stage {
     });
     await new Promise(resolve => stage.server.listen(0, '127.0.0.1', resolve));
     stage.url = `http://localhost:${stage.server.address().port}/`;
-    stage.browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-      headless: true,
-      args: [...FLAGS, ...flags],
-    });
-    stage.context = await stage.browser.newContext();
+    Object.assign(stage, await launch(flags));
     return stage;
   }
 
@@ -139,7 +143,7 @@ export class Tab {
     return [JSON.stringify(state), JSON.stringify(tiles), ...this.faults, ...log].join('\n');
   }
 
-  async start(options) {
+  async start(options = {}) {
     await this.ask('start', options);
     return this;
   }

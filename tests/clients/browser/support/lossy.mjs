@@ -170,8 +170,9 @@ function ufragOf(datagram) {
 
 export class LossyNetwork {
   /** Every path's links start with these conditions. The n-th path to come has the n-th seeds. */
-  static async open({ seed = 1, up = {}, down = {} } = {}) {
+  static async open({ seed = 1, up = {}, down = {}, host = '127.0.0.1' } = {}) {
     const network = new LossyNetwork();
+    network.host = host;
     network.seeds = dice(seed);
     network.conditions = { up, down };
     network.paths = new Map();
@@ -181,10 +182,15 @@ export class LossyNetwork {
       path.ufrag ??= ufragOf(datagram);
       path.up.put(datagram);
     });
-    network.socket.bind(0, '127.0.0.1');
+    network.socket.bind(0, host);
     await once(network.socket, 'listening');
     network.port = network.socket.address().port;
     return network;
+  }
+
+  /** Where clients find the service. */
+  get address() {
+    return `${this.host}:${this.port}`;
   }
 
   /** Where the service listens; known only after this network, whose port it tells its clients. */
@@ -198,6 +204,8 @@ export class LossyNetwork {
     let path = this.paths.get(name);
     if (!path) {
       const socket = dgram.createSocket('udp4');
+      // The service tells clients the address they come from, and Firefox believes none of loopback.
+      socket.bind(0, this.host);
       const seed = () => Math.floor(this.seeds() * 2 ** 32);
       const up = new Line(seed(), datagram => socket.send(datagram, this.to, '127.0.0.1'));
       const down = new Line(seed(), datagram => this.socket.send(datagram, from.port, from.address));

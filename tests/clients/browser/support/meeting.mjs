@@ -18,7 +18,7 @@ export class World {
     if (network) {
       world.network = await LossyNetwork.open(network);
       world.network.leadTo(ports.media);
-      env = { ...env, CAMPANILE_MEDIA__PUBLIC_ADDRESS: `127.0.0.1:${world.network.port}` };
+      env = { ...env, CAMPANILE_MEDIA__PUBLIC_ADDRESS: world.network.address };
     }
     world.service = await new Service({ ...ports, env, ...options }).start();
     world.control = new Control(world.service);
