@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use campanile_media::{Command, Event, SessionId};
 
-use crate::client::{Client, Encoder, FRAME_PACKETS, Options, VP8_PT};
+use crate::client::{Client, Encoder, FRAME_PACKETS, Options, VP8_PT, VideoOut};
 use crate::network::{To, World, meeting};
 
 const STRANGER: ([u8; 4], u16) = ([192, 0, 2, 66], 6666);
@@ -303,4 +303,245 @@ fn giant_packets_are_not_forwarded() {
     assert_eq!((after.video_out, after.audio_in, after.audio_out), (before.video_out, 0, 0));
     assert_eq!(after.panics, 0);
     assert_eq!(after.sessions, 2);
+}
+
+/// RTP or RTCP (RFC 7983), and which of the two (RFC 5761 §4).
+fn is_media(data: &[u8]) -> bool {
+    (128..=191).contains(&data[0])
+}
+
+fn is_rtcp(data: &[u8]) -> bool {
+    is_media(data) && (192..=223).contains(&data[1])
+}
+
+#[test]
+fn replayed_media_is_not_taken_twice() {
+    let mut pair = Pair::new();
+    let alice = pair.world.clients[ALICE].address;
+    pair.world.sent.clear();
+    for sequence in 1..=50 {
+        pair.world.send_audio(ALICE, sequence, b"hello");
+        pair.world.run(Duration::from_millis(20));
+    }
+    pair.still_works();
+    let captured: Vec<Vec<u8>> =
+        pair.world.sent.iter().filter(|data| is_media(data) && !is_rtcp(data)).cloned().collect();
+    assert!(captured.len() > 100, "{} packets", captured.len());
+    let before = pair.world.worker.counters();
+    let heard = pair.world.audio.len();
+    assert_eq!(heard, 50);
+    for _ in 0..3 {
+        for data in &captured {
+            pair.world.inject(alice, data);
+        }
+    }
+    // From elsewhere it is nobody's at all.
+    let stranger = SocketAddr::from(STRANGER);
+    captured.iter().for_each(|data| pair.world.inject(stranger, data));
+    let after = pair.world.worker.counters();
+    assert_eq!(after.dropped_unknown_path - before.dropped_unknown_path, captured.len() as u64);
+    assert_eq!((after.audio_in, after.video_in), (before.audio_in, before.video_in));
+    assert_eq!((after.video_out, after.keyframes), (before.video_out, before.keyframes));
+    assert_eq!(pair.world.audio.len(), heard);
+    pair.world.send_audio(ALICE, 51, b"hello");
+    pair.world.run(Duration::from_millis(50));
+    assert_eq!(pair.world.audio.len(), heard + 1);
+    pair.still_works();
+}
+
+/// str0m keeps no replay window for SRTCP (RFC 3711 §3.3.2 wants one), so a report that was captured counts again when it
+/// comes again, from the client's own address. What that may do to others is bounded all the same.
+#[test]
+fn replayed_reports_do_little() {
+    let mut pair = Pair::new();
+    let bob = pair.world.clients[BOB].address;
+    let (mid, now) = (pair.mid, pair.world.now);
+    pair.world.sent.clear();
+    pair.world.clients[BOB].request_keyframe(mid, now);
+    // And reports of lost packets.
+    let mut count = 0;
+    pair.world.lose = Box::new(move |to, data| {
+        count += 1;
+        to == To::Client(bob) && is_media(data) && !is_rtcp(data) && count % 10 == 0
+    });
+    pair.world.film(ALICE, &mut pair.encoder, Duration::from_secs(1));
+    pair.world.lose = Box::new(|_, _| false);
+    let reports: Vec<Vec<u8>> = pair.world.sent.iter().filter(|data| is_rtcp(data)).cloned().collect();
+    pair.world.film(ALICE, &mut pair.encoder, Duration::from_secs(1));
+    let spent = |pair: &mut Pair, replayed: &[Vec<u8>]| {
+        let before = pair.world.worker.counters();
+        for _ in 0..60 {
+            replayed.iter().for_each(|data| pair.world.inject(bob, data));
+            pair.world.film(ALICE, &mut pair.encoder, Duration::from_millis(33));
+        }
+        let after = pair.world.worker.counters();
+        let keyframes = after.keyframe_requests_out - before.keyframe_requests_out;
+        (after.bytes_in - before.bytes_in, after.bytes_out - before.bytes_out, keyframes)
+    };
+    let (came, went, keyframes) = spent(&mut pair, &reports);
+    let (_, usual, _) = spent(&mut pair, &[]);
+    assert!(reports.len() > 10, "{} reports", reports.len());
+    assert!(went < 2 * usual, "{went} bytes went out for {came}, {usual} as usual");
+    assert!(keyframes <= 4, "{keyframes} keyframes were asked for in two seconds");
+    pair.still_works();
+}
+
+#[test]
+fn an_address_without_message_integrity_stays_nobodys() {
+    let mut pair = Pair::new();
+    let stranger = SocketAddr::from(STRANGER);
+    let out_to_stranger = std::rc::Rc::new(std::cell::Cell::new(0));
+    let counted = std::rc::Rc::clone(&out_to_stranger);
+    pair.world.lose = Box::new(move |to, _| {
+        if to == To::Client(stranger) {
+            counted.set(counted.get() + 1);
+        }
+        false
+    });
+    let request = pair.world.sent.iter().find(|data| data[0..2] == [0, 1]).expect("a request").clone();
+    let before = pair.world.worker.counters();
+    // Its name only: everything from MESSAGE-INTEGRITY on (RFC 8489 §14.5) is cut off.
+    let mut bare = request.clone();
+    let mut at = 20;
+    while bare[at..at + 2] != [0, 8] {
+        at += 4 + usize::from(u16::from_be_bytes([bare[at + 2], bare[at + 3]])).next_multiple_of(4);
+    }
+    bare.truncate(at);
+    bare[2..4].copy_from_slice(&u16::try_from(at - 20).unwrap().to_be_bytes());
+    pair.world.inject(stranger, &bare);
+    // Without a name, and with one that nobody has.
+    pair.world.inject(stranger, &[&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[7; 12]].concat());
+    let mut unknown = request;
+    let name = unknown.windows(4).position(|window| window[0..2] == [0, 6]).expect("a name") + 4;
+    unknown[name] = if unknown[name] == b'x' { b'y' } else { b'x' };
+    pair.world.inject(stranger, &unknown);
+    let after = pair.world.worker.counters();
+    assert_eq!(after.dropped_stun - before.dropped_stun, 2);
+    assert_eq!(after.dropped_unknown_path - before.dropped_unknown_path, 1);
+    // And alice's media from there, fresh as it is, is nobody's either.
+    let silenced = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let heard = std::rc::Rc::clone(&silenced);
+    let alice = pair.world.clients[ALICE].address;
+    pair.world.lose = Box::new(move |to, data| {
+        let stolen = to == To::Worker(alice) && is_media(data);
+        if stolen {
+            heard.borrow_mut().push(data.to_vec());
+        }
+        stolen
+    });
+    pair.world.film(ALICE, &mut pair.encoder, Duration::from_millis(500));
+    pair.world.lose = Box::new(|_, _| false);
+    let stolen = silenced.take();
+    assert!(!stolen.is_empty());
+    let before = pair.world.worker.counters();
+    stolen.iter().for_each(|data| pair.world.inject(stranger, data));
+    let after = pair.world.worker.counters();
+    assert_eq!(after.dropped_unknown_path - before.dropped_unknown_path, stolen.len() as u64);
+    assert_eq!(after.video_in, before.video_in);
+    assert_eq!(out_to_stranger.get(), 0, "no answer to a stranger");
+    pair.still_works();
+}
+
+#[test]
+fn a_flood_leaves_nothing_behind_and_is_not_amplified() {
+    const ADDRESSES: u16 = 10_000;
+    let mut pair = Pair::new();
+    let mut noise = Noise(4);
+    let alice = pair.world.clients[ALICE].address;
+    let sent = pair.world.sent.clone();
+    let requests: Vec<&Vec<u8>> = sent.iter().filter(|data| data[0..2] == [0, 1]).collect();
+    let hello = sent.iter().find(|data| data[0] == 22).expect("a ClientHello");
+    let media = sent.iter().find(|data| is_media(data)).expect("media");
+    let before = pair.world.worker.counters();
+    for number in 0..ADDRESSES {
+        let [high, low] = number.to_be_bytes();
+        let from = SocketAddr::from(([192, 0, 2, high], 10_000 + u16::from(low)));
+        pair.world.inject(from, requests[usize::from(number) % requests.len()]);
+        pair.world.inject(from, hello);
+        pair.world.inject(from, media);
+        let mut nonsense = noise.bytes(100);
+        nonsense[0] = 250;
+        pair.world.inject(from, &nonsense);
+    }
+    let after = pair.world.worker.counters();
+    assert!(after.dropped_paths_full > before.dropped_paths_full, "paths are bounded");
+    assert_eq!(after.dropped_garbage - before.dropped_garbage, u64::from(ADDRESSES));
+    let (came, went) = (after.bytes_in - before.bytes_in, after.bytes_out - before.bytes_out);
+    assert!(went < came / 100, "{went} bytes in answer to {came}");
+    assert_eq!((after.sessions, after.video_in, after.panics), (2, before.video_in, 0));
+    pair.still_works();
+    // From the client's own address a flood is no more than its own trouble.
+    for round in 0..ADDRESSES {
+        let mut data = noise.bytes(60);
+        data[0] = [20, 22, 23, 128, 144, 176][usize::from(round) % 6];
+        data[1] = [96, 111, 200, 205][usize::from(round) % 4];
+        pair.world.inject(alice, &data);
+    }
+    pair.still_works();
+    assert_eq!(pair.world.worker.counters().sessions, 2);
+}
+
+#[test]
+fn payloads_that_are_no_pictures_are_harmless() {
+    use str0m::format::Codec;
+    for (codec, pt) in [(Codec::Vp8, 96), (Codec::Vp9, 98), (Codec::H264, 108), (Codec::Av1, 45)] {
+        let mut world = World::new();
+        let options = || Options { only: Some((codec, pt)), ..Options::default() };
+        let alice = world.join_as(meeting(1), &options(), &[]);
+        let bob = world.join_as(meeting(1), &options(), &[]);
+        world.publish(alice, 11);
+        let (mid, _) = world.subscribe(bob, 11, &[]);
+        let mut noise = Noise(u64::from(pt));
+        for sequence in 1..2000_u64 {
+            let length = if sequence % 3 == 0 { sequence % 8 } else { u64::from(noise.byte()) };
+            let packet = VideoOut {
+                sequence,
+                timestamp: u32::try_from(sequence * 3000).unwrap(),
+                marker: noise.byte() & 1 == 0,
+                payload: noise.bytes(usize::try_from(length).unwrap()),
+            };
+            let now = world.now;
+            world.clients[alice].send_video(None, packet, now);
+            world.run(Duration::from_millis(5));
+        }
+        let counters = world.worker.counters();
+        assert_eq!((counters.panics, counters.sessions, counters.lost), (0, 2, 0), "{codec:?}");
+        assert!(counters.video_in > 1000, "{codec:?}: {} packets came", counters.video_in);
+        // What goes on has the numbers of one stream without a gap, whatever is in it.
+        let sequences: Vec<u64> =
+            world.clients[bob].packets(mid).iter().map(|packet| packet.sequence).collect();
+        assert!(sequences.windows(2).all(|pair| pair[1] == pair[0] + 1), "{codec:?}");
+    }
+}
+
+/// Whoever can write a client's address on a datagram, and comes before the client's own handshake is done.
+#[test]
+fn a_forged_handshake_from_a_clients_address_ends_nothing() {
+    let mut world = World::new();
+    let server = SocketAddr::from(crate::network::SERVER);
+    // The client's handshake is held back while the forgeries come.
+    world.lose = Box::new(|_, data| (20..64).contains(&data[0]));
+    let (client, offered) = Client::new(1, meeting(1), server, &Options::default(), world.now);
+    world.clients.push(client);
+    world.exchange(0, offered, &[]);
+    world.run(Duration::from_secs(1));
+    let address = world.clients[0].address;
+    let hello = world.sent.iter().find(|data| data[0] == 22).expect("a ClientHello").clone();
+    let mut noise = Noise(5);
+    // Cut short, bent at every place (its version, lengths, cipher suites), and answered with a fatal alert.
+    for at in 0..hello.len() {
+        let mut bent = hello.clone();
+        bent[at] ^= noise.byte() | 1;
+        world.inject(address, &bent);
+        world.inject(address, &hello[..at]);
+    }
+    for version in [[254, 255], [254, 253]] {
+        let alert = [&[21][..], &version, &[0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 2, 40]].concat();
+        world.inject(address, &alert);
+    }
+    world.lose = Box::new(|_, _| false);
+    world.run(Duration::from_secs(10));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Lost { .. })), "{:?}", world.events);
+    assert_eq!(world.worker.counters().panics, 0);
+    assert!(world.clients[0].connected, "the client's own handshake is done all the same");
 }
