@@ -6,7 +6,7 @@
 //! without a trace if both encoders were fed the same samples in the frame before, and both coded that frame and the
 //! next one without prediction ([`Encoder::encode`]'s `independent`). The mix arranges for that.
 
-use crate::{SAMPLE_RATE, TICK_SAMPLES};
+use crate::{Profile, SAMPLE_RATE};
 
 /// Longest Opus packet: 120 ms (RFC 6716 §3.2.5) at 48 kHz.
 pub(crate) const MAX_PACKET_SAMPLES: usize = 5_760;
@@ -14,7 +14,7 @@ pub(crate) const MAX_PACKET_SAMPLES: usize = 5_760;
 /// Every Opus duration is a multiple of 2.5 ms, which loss concealment demands of its length too.
 pub(crate) const GRAIN: u32 = 120;
 
-/// Largest payload made. The clients' encoded-transform drops audio frames of 1000 bytes and more; 48 kb/s needs 120 on
+/// Largest payload made. The clients' encoded-transform drops audio frames of 1000 bytes and more; 128 kb/s needs 320 on
 /// average and no CELT frame of ours comes near this.
 const MAX_PAYLOAD: usize = 960;
 
@@ -24,28 +24,42 @@ const MAX_PAYLOAD: usize = 960;
 /// listener moves.
 const COMPLEXITY: i32 = 5;
 
+/// Frames without prediction get this part of the bit rate on top, so that they sound like those before and after; there
+/// are two or four of them in a change of talkers.
+const INDEPENDENT_SHARE: i32 = 3;
+
 /// What the microphones sent was 16 bits deep once; coding what lies below is a waste.
 const LSB_DEPTH: i32 = 16;
 
 /// 20 ms of digital silence: CELT, full band, mono. Stands in for a frame libopus failed to encode.
 pub(crate) const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 
-/// An encoder of 20 ms mono frames at 48 kHz.
+/// The same in two channels.
+const STEREO_SILENCE: [u8; 3] = [0xfc, 0xff, 0xfe];
+
+/// An encoder of 20 ms frames at 48 kHz.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     opus: opus::Encoder,
     packet: Box<[u8]>,
+    bitrate: i32,
     independent: bool,
+    /// What stands in for a frame that could not be encoded.
+    silence: &'static [u8],
 }
 
 impl Encoder {
     /// `RESTRICTED_LOWDELAY` never leaves CELT mode: a third of the cost of `VOIP`'s hybrid mode, 2.5 ms of delay instead
     /// of 6.5, and no changes of mode, which would disturb the handing over of listeners. `AUDIO` costs and sounds the
     /// same as long as it stays in CELT, but goes to hybrid at complexity 8.
-    pub(crate) fn new(bitrate: u32) -> Result<Self, opus::Error> {
-        let bits = i32::try_from(bitrate).unwrap_or(i32::MAX);
-        let mut opus = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, opus::Application::LowDelay)?;
-        opus.set_bitrate(opus::Bitrate::Bits(bits))?;
+    pub(crate) fn new(profile: Profile) -> Result<Self, opus::Error> {
+        let bitrate = i32::try_from(profile.bitrate()).unwrap_or(i32::MAX);
+        let (channels, silence) = match profile.channels() {
+            1 => (opus::Channels::Mono, &SILENCE),
+            _ => (opus::Channels::Stereo, &STEREO_SILENCE),
+        };
+        let mut opus = opus::Encoder::new(SAMPLE_RATE, channels, opus::Application::LowDelay)?;
+        opus.set_bitrate(opus::Bitrate::Bits(bitrate))?;
         opus.set_complexity(COMPLEXITY)?;
         opus.set_vbr(true)?;
         opus.set_vbr_constraint(true)?;
@@ -54,7 +68,15 @@ impl Encoder {
         opus.set_lsb_depth(LSB_DEPTH)?;
         // One band width for all encoders, so that listeners never move between two.
         opus.set_bandwidth(opus::Bandwidth::Fullband)?;
-        Ok(Self { opus, packet: vec![0; MAX_PAYLOAD].into_boxed_slice(), independent: false })
+        // And one number of channels for all frames.
+        opus.set_force_channels(Some(channels))?;
+        Ok(Self {
+            opus,
+            packet: vec![0; MAX_PAYLOAD].into_boxed_slice(),
+            bitrate,
+            independent: false,
+            silence,
+        })
     }
 
     /// Forgets the past, as if new.
@@ -62,30 +84,37 @@ impl Encoder {
         self.opus.reset_state()
     }
 
-    /// Encodes one tick of samples. `independent`: without prediction from earlier frames.
-    pub(crate) fn encode(
-        &mut self,
-        samples: &[f32; TICK_SAMPLES],
-        independent: bool,
-    ) -> Result<&[u8], opus::Error> {
+    /// Encodes one tick of samples, interleaved. `independent`: without prediction from earlier frames.
+    pub(crate) fn encode(&mut self, samples: &[f32], independent: bool) -> Result<&[u8], opus::Error> {
         if independent != self.independent {
             self.opus.set_prediction_disabled(independent)?;
+            let more = if independent { self.bitrate / INDEPENDENT_SHARE } else { 0 };
+            self.opus.set_bitrate(opus::Bitrate::Bits(self.bitrate + more))?;
             self.independent = independent;
         }
         let length = self.opus.encode_float(samples, &mut self.packet)?;
-        Ok(self.packet.get(..length).unwrap_or(&SILENCE))
+        Ok(self.packet.get(..length).unwrap_or(self.silence))
+    }
+
+    /// A frame of silence.
+    pub(crate) fn silence(&self) -> &'static [u8] {
+        self.silence
     }
 }
 
-/// A decoder to mono at 48 kHz, of whatever a client encodes.
+/// A decoder at 48 kHz, of whatever a client encodes, to one channel or to two.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     opus: opus::Decoder,
 }
 
 impl Decoder {
-    pub(crate) fn new() -> Result<Self, opus::Error> {
+    pub(crate) fn mono() -> Result<Self, opus::Error> {
         Ok(Self { opus: opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono)? })
+    }
+
+    pub(crate) fn stereo() -> Result<Self, opus::Error> {
+        Ok(Self { opus: opus::Decoder::new(SAMPLE_RATE, opus::Channels::Stereo)? })
     }
 
     /// Forgets the past, as if new.
@@ -93,7 +122,8 @@ impl Decoder {
         self.opus.reset_state()
     }
 
-    /// Decodes a packet; returns its length in samples. `out` must have room for [`MAX_PACKET_SAMPLES`].
+    /// Decodes a packet; returns its length in samples of one channel. `out` must have room for [`MAX_PACKET_SAMPLES`]
+    /// of each channel.
     pub(crate) fn decode(&mut self, payload: &[u8], out: &mut [f32]) -> Result<usize, opus::Error> {
         self.opus.decode_float(payload, out, false)
     }
@@ -108,6 +138,11 @@ impl Decoder {
     pub(crate) fn conceal(&mut self, out: &mut [f32]) -> Result<usize, opus::Error> {
         self.opus.decode_float(&[], out, false)
     }
+}
+
+/// Whether an Opus packet has two channels (RFC 6716 §3.1).
+pub(crate) fn is_stereo(payload: &[u8]) -> bool {
+    payload.first().is_some_and(|toc| toc & 0x04 != 0)
 }
 
 /// Length of an Opus packet in samples at 48 kHz, from its first two bytes (RFC 6716 §3.1, §3.2). `None`: not Opus.
@@ -149,17 +184,26 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_stays_in_celt_full_band_and_below_the_payload_limit() {
-        let mut encoder = Encoder::new(128_000).unwrap();
-        let mut state = 1_u32;
-        for round in 0..200 {
-            let frame = std::array::from_fn(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                if round % 3 == 0 { 0.0 } else { (state >> 8) as f32 / (1 << 23) as f32 - 1.0 }
-            });
-            let payload = encoder.encode(&frame, round % 5 == 0).unwrap();
-            assert_eq!(payload[0] & 0xfc, 0xf8, "CELT, full band, 20 ms, mono");
-            assert!(payload.len() >= 2 && payload.len() < 1_000);
+    fn the_encoders_stay_in_celt_full_band_and_below_the_payload_limit() {
+        for profile in Profile::ALL {
+            let mut encoder = Encoder::new(profile).unwrap();
+            let mut state = 1_u32;
+            for round in 0..200 {
+                let next = |_| {
+                    state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    if round % 3 == 0 { 0.0 } else { (state >> 8) as f32 / (1 << 23) as f32 - 1.0 }
+                };
+                let frame: Vec<f32> = (0..profile.samples()).map(next).collect();
+                let payload = encoder.encode(&frame, round % 5 == 0).unwrap();
+                let expected = if profile == Profile::Stereo { 0xfc } else { 0xf8 };
+                assert_eq!(
+                    payload[0], expected,
+                    "CELT, full band, 20 ms, one frame; channels of {profile:?}"
+                );
+                assert_eq!(is_stereo(payload), profile == Profile::Stereo);
+                assert!(payload.len() >= 2 && payload.len() <= MAX_PAYLOAD);
+            }
+            assert_eq!(encoder.silence()[0] & 0x04 != 0, profile == Profile::Stereo);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The sound of a meeting: Opus packets of every slot in, one 20 ms Opus packet for every slot out, fifty times a second.
 //!
-//! Only what may be heard is decoded. Everybody who is not talking shares one encoded mix; each talker gets a mix without
-//! its own voice (mix-minus). A tick therefore costs at most one encode per talker and one more, however many listen.
+//! Only what may be heard is decoded. Everybody who is not talking shares one mix; each talker gets a mix without its own
+//! voice (mix-minus). A mix is encoded once for each [`Profile`] that somebody hears it in. A tick therefore costs one
+//! encode per talker and one more per profile, however many listen.
 //!
 //! The crate is sans-IO: no clock, no thread, no socket. [`Mix::handle_packet`] and [`Mix::handle_tick`] are told the
 //! time; the same calls with the same arguments give the same bytes.
@@ -20,6 +21,7 @@ mod jitter;
 mod level;
 mod limiter;
 mod mix;
+mod profile;
 mod stream;
 mod talkers;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use mix::Mix;
+pub use profile::Profile;
 
 /// Sampling rate of everything inside the mixer, and the RTP clock of Opus (RFC 7587 §4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -73,7 +76,7 @@ pub struct Packet {
 pub struct Frame {
     /// The slots that get this packet. Never empty. The same `Arc` is given again while nobody moves.
     pub listeners: Arc<[SlotId]>,
-    /// Opus payload: 48 kHz, mono, 20 ms, less than 1000 bytes.
+    /// Opus payload: 48 kHz, 20 ms, less than 1000 bytes, with the channels of the listeners' profile.
     pub payload: Arc<[u8]>,
 }
 
@@ -93,25 +96,19 @@ pub struct SlotLevel {
 /// What a mix may spend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MixSettings {
-    /// Bits per second of each encoded mix, 6,000 to 128,000.
-    pub bitrate: u32,
     /// Most slots heard at once, 1 to [`MAX_TALKERS`].
     pub max_talkers: usize,
 }
 
 impl Default for MixSettings {
-    /// 48 kb/s is where mono speech with some music in it stops gaining audibly, and CELT needs 51 us per frame for it.
     fn default() -> Self {
-        Self { bitrate: 48_000, max_talkers: MAX_TALKERS }
+        Self { max_talkers: MAX_TALKERS }
     }
 }
 
 /// Why a mix cannot be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MixError {
-    /// [`MixSettings::bitrate`] is outside 6,000 to 128,000 bits per second.
-    #[error("bitrate {0} is not within 6000 to 128000 bits per second")]
-    Bitrate(u32),
     /// [`MixSettings::max_talkers`] is 0 or more than [`MAX_TALKERS`].
     #[error("{0} talkers at once is not within 1 to {MAX_TALKERS}")]
     Talkers(usize),
@@ -125,7 +122,8 @@ pub enum MixError {
 pub struct Counters {
     /// Calls of [`Mix::handle_tick`].
     pub ticks: u64,
-    /// Frames encoded. At most one more than there are talkers, in every tick.
+    /// Frames encoded. In every tick at most one for each talker and one for each profile, and one more for each content
+    /// share whose sharer has another profile.
     pub encodes: u64,
     /// Packets decoded.
     pub decodes: u64,

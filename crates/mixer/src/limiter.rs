@@ -1,6 +1,6 @@
 //! Keeps a sum of voices within full scale.
 //!
-//! Two steps. A gain, the same for all voices, that falls within 2.5 ms before a peak and recovers over a tenth of a
+//! Two steps. A gain, the same for all voices and both channels, that falls within 2.5 ms before a peak and recovers over a tenth of a
 //! second; it works on whole ticks, so it knows the peaks ahead but adds no delay. A soft knee for what is left, which
 //! is the beginning of a tick whose first samples are already too loud. One voice below full scale passes unchanged
 //! but for the knee, which takes less than 0.4 dB off its highest peaks.
@@ -34,15 +34,16 @@ impl Limiter {
         Self { gain: 1.0 }
     }
 
-    /// Limits one tick in place.
-    pub(crate) fn apply(&mut self, samples: &mut [f32; TICK_SAMPLES]) {
+    /// Limits one tick in place; `samples` has one channel, or two that are interleaved.
+    pub(crate) fn apply(&mut self, samples: &mut [f32]) {
+        let step = STEP * samples.len() / TICK_SAMPLES;
         let mut wanted = [1.0_f32; STEPS];
-        for (gain, step) in wanted.iter_mut().zip(samples.chunks_exact(STEP)) {
+        for (gain, step) in wanted.iter_mut().zip(samples.chunks_exact(step.max(1))) {
             *gain = 1.0 / peak_of(step).max(1.0);
         }
         if self.gain < 1.0 || wanted.iter().any(|&gain| gain < 1.0) {
             let ahead = wanted.iter().skip(1).chain(std::iter::once(&1.0));
-            for ((step, &here), &next) in samples.chunks_exact_mut(STEP).zip(&wanted).zip(ahead) {
+            for ((step, &here), &next) in samples.chunks_exact_mut(step.max(1)).zip(&wanted).zip(ahead) {
                 let recovered = self.gain + (1.0 - self.gain) * RECOVERY;
                 let recovered = if recovered > RECOVERED { 1.0 } else { recovered };
                 ramp(step, self.gain, recovered.min(here).min(next));
@@ -53,7 +54,7 @@ impl Limiter {
     }
 
     /// Limits one tick in place, gliding to the gain of `other` by its end: what comes next is limited by `other`.
-    pub(crate) fn glide_to(&mut self, other: Limiter, samples: &mut [f32; TICK_SAMPLES]) {
+    pub(crate) fn glide_to(&mut self, other: Limiter, samples: &mut [f32]) {
         if self.gain < 1.0 || other.gain < 1.0 {
             ramp(samples, self.gain, other.gain);
         }

@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use crate::jitter::{Arrival, Jitter};
 use crate::level::Meter;
-use crate::stream::{Seat, Stream, Tick};
+use crate::stream::{Seat, Streams};
 use crate::talkers::Loudness;
-use crate::voice::Voice;
-use crate::{Counters, Frame, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Packet, SlotId, SlotLevel};
-
-/// Bit rates Opus may be asked for here: below 6 kb/s CELT makes no speech, above 128 kb/s Chime asks for none.
-const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=128_000;
+use crate::voice::{Sound, Voice};
+use crate::{
+    Counters, Frame, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Packet, Profile, SlotId, SlotLevel,
+};
 
 /// One place of the meeting.
 #[derive(Debug)]
@@ -26,6 +25,9 @@ pub(crate) struct Slot {
     pub(crate) unlevelled: bool,
     /// The slot that must not hear it.
     pub(crate) sharer: Option<SlotId>,
+    /// The kind of mix it gets, and the one it is to get from the next tick on.
+    pub(crate) profile: Profile,
+    pub(crate) wanted: Profile,
     /// Present while it is decoded.
     pub(crate) voice: Option<Voice>,
 }
@@ -40,6 +42,8 @@ impl Slot {
             gone: false,
             unlevelled: false,
             sharer: None,
+            profile: Profile::default(),
+            wanted: Profile::default(),
             voice: None,
         }
     }
@@ -55,11 +59,11 @@ pub struct Mix {
     pub(crate) settings: MixSettings,
     pub(crate) slots: BTreeMap<SlotId, Slot>,
     /// What everybody hears who has no mix of its own.
-    pub(crate) shared: Stream,
+    pub(crate) shared: Streams,
     /// Made as talkers come, up to [`MixSettings::max_talkers`].
     pub(crate) seats: Vec<Seat>,
     /// The sound of each seat's talker in the current tick.
-    pub(crate) sounds: Vec<Tick>,
+    pub(crate) sounds: Vec<Sound>,
     /// Decoders for the next talkers.
     pub(crate) spare_voices: Vec<Voice>,
     pub(crate) outputs: VecDeque<Frame>,
@@ -67,6 +71,10 @@ pub struct Mix {
     pub(crate) tick: u64,
     /// Somebody joined or moved since the last tick: who hears what must be listed again, and coded without prediction.
     pub(crate) moved: bool,
+    /// Some slot wants another profile than it has.
+    pub(crate) changes: bool,
+    /// Somebody listens to two channels.
+    pub(crate) wide: bool,
     pub(crate) counters: Counters,
 }
 
@@ -76,22 +84,23 @@ impl Mix {
     /// # Errors
     /// [`MixError`] if a setting is out of range or libopus makes no encoder.
     pub fn new(settings: MixSettings) -> Result<Self, MixError> {
-        if !BITRATES.contains(&settings.bitrate) {
-            return Err(MixError::Bitrate(settings.bitrate));
-        }
         if settings.max_talkers == 0 || settings.max_talkers > MAX_TALKERS {
             return Err(MixError::Talkers(settings.max_talkers));
         }
+        let mut shared = Streams::default();
+        shared.made(Profile::default()).ok_or(MixError::Encoder)?;
         Ok(Self {
             settings,
             slots: BTreeMap::new(),
-            shared: Stream::new(settings.bitrate).map_err(|_| MixError::Encoder)?,
+            shared,
             seats: Vec::new(),
             sounds: Vec::new(),
             spare_voices: Vec::new(),
             outputs: VecDeque::new(),
             tick: 0,
             moved: false,
+            changes: false,
+            wide: false,
             counters: Counters::default(),
         })
     }
@@ -105,6 +114,8 @@ impl Mix {
                 known.gone = false;
                 known.muted = false;
                 known.sharer = None;
+                known.wanted = Profile::default();
+                self.changes = true;
                 known.meter = Meter::new();
                 known.loudness = Loudness::new();
             }
@@ -152,6 +163,13 @@ impl Mix {
             }
         }
         self.moved = true;
+    }
+
+    /// The slot gets its mix in this profile from the tick after the next on: the next one prepares for it.
+    pub fn set_profile(&mut self, slot: SlotId, profile: Profile) {
+        let Some(known) = self.slots.get_mut(&slot) else { return };
+        known.wanted = profile;
+        self.changes = true;
     }
 
     /// Takes one packet of a slot.

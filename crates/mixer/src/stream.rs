@@ -2,36 +2,64 @@
 
 use std::sync::Arc;
 
-use crate::codec::{self, Encoder};
+use crate::codec::Encoder;
 use crate::limiter::Limiter;
-use crate::voice::{FADE, fade_in, fade_out};
-use crate::{Counters, SlotId, TICK_SAMPLES};
+use crate::voice::{FADE, Sound, fade_in, fade_out};
+use crate::{Counters, Profile, SlotId, TICK_SAMPLES};
 
-/// Samples of one tick.
+/// Samples of one channel in one tick.
 pub(crate) type Tick = [f32; TICK_SAMPLES];
 
-/// One encoded mix and who hears it.
+/// One mix as it is encoded for one profile, and who hears it.
 #[derive(Debug)]
 pub(crate) struct Stream {
+    pub(crate) profile: Profile,
     encoder: Encoder,
     pub(crate) limiter: Limiter,
     /// Empty while the mix is only prepared.
     pub(crate) listeners: Arc<[SlotId]>,
-    /// The sum of the current tick.
-    pub(crate) sum: Box<Tick>,
+    /// The sum of the current tick, channels interleaved.
+    pub(crate) sum: Box<[f32]>,
     /// Whether the encoder was fed the tick before the current one.
     pub(crate) warm: bool,
+    /// Whether it is encoded in the current tick.
+    pub(crate) needed: bool,
 }
 
 impl Stream {
-    pub(crate) fn new(bitrate: u32) -> Result<Self, opus::Error> {
+    fn new(profile: Profile) -> Result<Self, opus::Error> {
         Ok(Self {
-            encoder: Encoder::new(bitrate)?,
+            profile,
+            encoder: Encoder::new(profile)?,
             limiter: Limiter::new(),
             listeners: Arc::from([]),
-            sum: Box::new([0.0; TICK_SAMPLES]),
+            sum: vec![0.0; profile.samples()].into_boxed_slice(),
             warm: false,
+            needed: false,
         })
+    }
+
+    /// Makes the sum of the sounds that `included` says.
+    pub(crate) fn compose(&mut self, sounds: &[Sound], included: impl Fn(usize) -> bool) {
+        self.sum.fill(0.0);
+        for (_, sound) in sounds.iter().enumerate().filter(|(at, _)| included(*at)) {
+            match self.profile.channels() {
+                1 => {
+                    for (to, from) in self.sum.iter_mut().zip(&sound.middle) {
+                        *to += from;
+                    }
+                }
+                _ => {
+                    let both = sound.middle.iter().zip(&sound.side);
+                    for (to, (middle, side)) in self.sum.chunks_exact_mut(2).zip(both) {
+                        if let [left, right] = to {
+                            *left += middle + side;
+                            *right += middle - side;
+                        }
+                    }
+                }
+            }
+        }
     }
 
     /// Encodes `sum`, which is limited already.
@@ -42,14 +70,48 @@ impl Stream {
         self.warm = true;
         counters.encodes += 1;
         counters.encodes_last_tick += 1;
+        let silence = self.encoder.silence();
         let payload = match self.encoder.encode(&self.sum, independent) {
             Ok(payload) => payload,
             Err(_) => {
                 counters.faults += 1;
-                &codec::SILENCE
+                silence
             }
         };
         (!self.listeners.is_empty()).then(|| Arc::from(payload))
+    }
+}
+
+/// One mix in every profile that it was ever heard in.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    by_profile: [Option<Stream>; Profile::COUNT],
+}
+
+impl Streams {
+    pub(crate) fn of(&self, profile: Profile) -> Option<&Stream> {
+        self.by_profile.get(profile.index()).and_then(Option::as_ref)
+    }
+
+    /// The stream of this profile, made if it is the first time; `None` if libopus makes no encoder.
+    pub(crate) fn made(&mut self, profile: Profile) -> Option<&mut Stream> {
+        let place = self.by_profile.get_mut(profile.index())?;
+        if place.is_none() {
+            *place = Stream::new(profile).ok();
+        }
+        place.as_mut()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.by_profile.iter().flatten()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.by_profile.iter_mut().flatten()
+    }
+
+    pub(crate) fn needed(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.iter_mut().filter(|stream| stream.needed)
     }
 }
 
@@ -113,37 +175,31 @@ impl Talker {
             || other.sharer == Some(self.slot)
             || (self.sharer.is_some() && self.sharer == other.sharer)
     }
+
+    /// This talker in the next tick.
+    pub(crate) fn next(self) -> Option<Talker> {
+        Some(Talker { stage: self.stage.next()?, ..self })
+    }
 }
 
 /// A place for a talker.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) talker: Option<Talker>,
-    pub(crate) stream: Stream,
-}
-
-impl Seat {
-    pub(crate) fn new(bitrate: u32) -> Result<Self, opus::Error> {
-        Ok(Self { talker: None, stream: Stream::new(bitrate)? })
-    }
+    pub(crate) streams: Streams,
 }
 
 /// Shapes the sound of a talker after its stage.
-pub(crate) fn shape(sound: &mut Tick, stage: Stage) {
-    match stage {
-        Stage::Entering => fade_in(sound),
-        Stage::Leaving => {
-            let (end, rest) = sound.split_at_mut(FADE);
-            fade_out(end);
-            rest.fill(0.0);
+pub(crate) fn shape(sound: &mut Sound, stage: Stage) {
+    for channel in [&mut sound.middle, &mut sound.side] {
+        match stage {
+            Stage::Entering => fade_in(channel),
+            Stage::Leaving => {
+                let (end, rest) = channel.split_at_mut(FADE);
+                fade_out(end);
+                rest.fill(0.0);
+            }
+            Stage::Warming | Stage::Talking | Stage::Draining => {}
         }
-        Stage::Warming | Stage::Talking | Stage::Draining => {}
-    }
-}
-
-/// Adds samples to samples.
-pub(crate) fn add(to: &mut Tick, from: &Tick) {
-    for (to, from) in to.iter_mut().zip(from) {
-        *to += from;
     }
 }

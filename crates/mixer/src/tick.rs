@@ -10,19 +10,29 @@ use std::time::Instant;
 
 use crate::limiter::Limiter;
 use crate::mix::{Mix, Slot};
-use crate::stream::{Seat, Stage, Talker, Tick, add, shape};
-use crate::voice::Voice;
-use crate::{Counters, Frame, MAX_TALKERS, SlotId, TICK_SAMPLES};
+use crate::stream::{Seat, Stage, Stream, Streams, Talker, shape};
+use crate::voice::{Sound, Voice};
+use crate::{Counters, Frame, MAX_TALKERS, Profile, SlotId};
 
-/// Frames kept for [`Mix::poll_output`]: those of four ticks. Who fetches later than that has fallen behind for
+/// Frames kept for [`Mix::poll_output`]: those of four ticks at least. Who fetches later than that has fallen behind for
 /// good; the oldest are dropped and counted.
-const MAX_OUTPUTS: usize = 4 * (MAX_TALKERS + 1);
+const MAX_OUTPUTS: usize = 4 * (MAX_TALKERS + 1) * Profile::COUNT;
 
 /// A talker's sound weaker than this (-dBov) may be stretched or shortened without anybody noticing.
 const QUIET: u8 = 50;
 
 /// Decoders kept for the next talkers.
 const MAX_SPARE_VOICES: usize = MAX_TALKERS;
+
+/// Which mix: that of a seat's talker, or the shared one.
+type Place = Option<usize>;
+
+/// A listener that hears one stream in this tick and another in the next.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    from: (Place, Profile),
+    to: (Place, Profile),
+}
 
 impl Mix {
     pub(crate) fn work(&mut self, now: Instant) {
@@ -38,10 +48,30 @@ impl Mix {
         if self.moved {
             self.list_listeners();
         }
-        let with_shared = self.wake_shared();
-        self.sum(with_shared);
-        self.encode(with_shared);
+        let moves = self.moves();
+        self.wake(&moves);
+        self.sum(&moves);
+        self.encode(!moves.is_empty());
         self.advance();
+    }
+
+    fn streams(&self, place: Place) -> Option<&Streams> {
+        match place {
+            Some(at) => self.seats.get(at).map(|seat| &seat.streams),
+            None => Some(&self.shared),
+        }
+    }
+
+    fn streams_mut(&mut self, place: Place) -> Option<&mut Streams> {
+        match place {
+            Some(at) => self.seats.get_mut(at).map(|seat| &mut seat.streams),
+            None => Some(&mut self.shared),
+        }
+    }
+
+    fn all_streams(&mut self) -> impl Iterator<Item = &mut Stream> {
+        let own = self.seats.iter_mut().flat_map(|seat| seat.streams.iter_mut());
+        self.shared.iter_mut().chain(own)
     }
 
     fn talkers(&self) -> [Option<Talker>; MAX_TALKERS] {
@@ -80,15 +110,9 @@ impl Mix {
                 self.displace_for(slot);
                 return;
             };
-            let home = home(&self.talkers(), slot);
-            let limiter =
-                home.and_then(|home| self.seats.get(home)).map_or(&self.shared, |seat| &seat.stream).limiter;
             let sharer = self.slots.get(&slot).and_then(|slot| slot.sharer);
             let Some(seat) = self.seats.get_mut(at) else { return };
             seat.talker = Some(Talker { slot, sharer, stage: Stage::Warming, since: self.tick });
-            // What the slot hears in this tick and what its own encoder is fed must be the same samples.
-            seat.stream.limiter = limiter;
-            seat.stream.warm = false;
         }
     }
 
@@ -114,12 +138,8 @@ impl Mix {
         if self.seats.len() >= self.settings.max_talkers {
             return None;
         }
-        let Ok(seat) = Seat::new(self.settings.bitrate) else {
-            self.counters.faults += 1;
-            return None;
-        };
-        self.seats.push(seat);
-        self.sounds.push([0.0; TICK_SAMPLES]);
+        self.seats.push(Seat::default());
+        self.sounds.push(Sound::silence());
         Some(self.seats.len() - 1)
     }
 
@@ -145,7 +165,7 @@ impl Mix {
     /// Plays every slot's jitter buffer for one tick, into `sounds` where a talker's.
     fn play(&mut self, now: Instant) {
         let talkers = self.talkers();
-        let mut unheard: Tick = [0.0; TICK_SAMPLES];
+        let mut unheard = Sound::silence();
         for (&id, slot) in &mut self.slots {
             slot.meter.tick();
             slot.jitter.begin_tick(now);
@@ -161,7 +181,7 @@ impl Mix {
             }
             while let Some(play) = slot.jitter.pull(now, quiet, &mut self.counters) {
                 if let Some(voice) = &mut slot.voice {
-                    voice.play(&play, &mut self.counters);
+                    voice.play(&play, self.wide, &mut self.counters);
                 }
             }
             let sound = at.and_then(|at| self.sounds.get_mut(at)).unwrap_or(&mut unheard);
@@ -173,7 +193,7 @@ impl Mix {
                     slot.meter.hear(level);
                 }
             } else {
-                sound.fill(0.0);
+                sound.hush();
             }
             if let Some(stage) = stage {
                 shape(sound, stage);
@@ -184,71 +204,124 @@ impl Mix {
     /// Lists who hears which stream.
     fn list_listeners(&mut self) {
         let talkers = self.talkers();
-        let mut own: [Vec<SlotId>; MAX_TALKERS] = Default::default();
-        let mut shared = Vec::with_capacity(self.slots.len());
+        let mut lists: [[Vec<SlotId>; Profile::COUNT]; MAX_TALKERS + 1] = Default::default();
+        self.wide = false;
         for (&id, slot) in &self.slots {
-            if !slot.gone {
-                let seat = seat_heard(&talkers, id).and_then(|at| own.get_mut(at));
-                seat.unwrap_or(&mut shared).push(id);
+            if slot.gone {
+                continue;
+            }
+            self.wide |= slot.profile.channels() > 1;
+            let row = seat_heard(&talkers, id).unwrap_or(MAX_TALKERS);
+            if let Some(list) = lists.get_mut(row).and_then(|row| row.get_mut(slot.profile.index())) {
+                list.push(id);
             }
         }
-        self.shared.listeners = shared.into();
-        for (seat, own) in self.seats.iter_mut().zip(own) {
-            seat.stream.listeners = own.into();
+        for (row, lists) in lists.into_iter().enumerate() {
+            let place = (row < MAX_TALKERS).then_some(row);
+            let mut faults = 0;
+            let Some(streams) = self.streams_mut(place) else { continue };
+            for (profile, list) in Profile::ALL.into_iter().zip(lists) {
+                if list.is_empty() && streams.of(profile).is_none() {
+                    continue;
+                }
+                match streams.made(profile) {
+                    Some(stream) => stream.listeners = list.into(),
+                    None => faults += 1,
+                }
+            }
+            self.counters.faults += faults;
         }
+    }
+
+    /// Who hears another stream in the next tick than in this one.
+    fn moves(&self) -> Vec<Move> {
+        let now = self.talkers();
+        let next = now.map(|talker| talker.and_then(Talker::next));
+        let mut moves = Vec::new();
+        let mut look = |id: SlotId| {
+            let Some(slot) = self.slots.get(&id).filter(|slot| !slot.gone) else { return };
+            let from = (seat_heard(&now, id), slot.profile);
+            let to = (seat_heard(&next, id), slot.wanted);
+            if from != to {
+                moves.push(Move { from, to });
+            }
+        };
+        // A talker's coming and going moves itself and whose content it is.
+        for talker in now.iter().flatten().filter(|talker| talker.stage.precedes_move()) {
+            look(talker.slot);
+            talker.sharer.into_iter().for_each(&mut look);
+        }
+        if self.changes {
+            let changing = self.slots.iter().filter(|(_, slot)| slot.profile != slot.wanted);
+            changing.for_each(|(&id, _)| look(id));
+        }
+        moves
+    }
+
+    /// Says which streams are encoded in this tick: those that somebody hears, and those that somebody will hear in the
+    /// next. While everybody talks (a meeting of two) the shared one is not.
+    fn wake(&mut self, moves: &[Move]) {
+        self.all_streams().for_each(|stream| stream.needed = !stream.listeners.is_empty());
+        for Move { from, to } in moves {
+            let limiter =
+                self.streams(from.0).and_then(|streams| streams.of(from.1)).map(|from| from.limiter);
+            let Some(stream) = self.streams_mut(to.0).and_then(|streams| streams.made(to.1)) else {
+                self.counters.faults += 1;
+                continue;
+            };
+            // What the listener hears in this tick and what its next encoder is fed must be the same samples.
+            if !std::mem::replace(&mut stream.needed, true) && !stream.warm {
+                stream.limiter = limiter.unwrap_or_else(Limiter::new);
+            }
+        }
+        self.all_streams().for_each(|stream| stream.warm &= stream.needed);
     }
 
     /// Makes the sum of every stream that is encoded in this tick.
-    fn sum(&mut self, with_shared: bool) {
+    fn sum(&mut self, moves: &[Move]) {
         let talkers = self.talkers();
         let heard = |at: usize| talkers.get(at).copied().flatten().filter(|talker| talker.stage.is_heard());
-        if with_shared {
-            compose(&mut self.shared.sum, &self.sounds, |at| heard(at).is_some());
-            self.shared.limiter.apply(&mut self.shared.sum);
+        for stream in self.shared.needed() {
+            stream.compose(&self.sounds, |at| heard(at).is_some());
+            stream.limiter.apply(&mut stream.sum);
         }
         for seat in &mut self.seats {
             let Some(talker) = seat.talker else { continue };
-            compose(&mut seat.stream.sum, &self.sounds, |at| {
-                heard(at).is_some_and(|other| !talker.must_not_hear(&other))
-            });
-            if talker.stage != Stage::Draining {
-                seat.stream.limiter.apply(&mut seat.stream.sum);
+            for stream in seat.streams.needed() {
+                stream
+                    .compose(&self.sounds, |at| heard(at).is_some_and(|other| !talker.must_not_hear(&other)));
+                if talker.stage != Stage::Draining {
+                    stream.limiter.apply(&mut stream.sum);
+                }
             }
         }
-        let limiters: [Option<Limiter>; MAX_TALKERS] =
-            std::array::from_fn(|at| self.seats.get(at).map(|seat| seat.stream.limiter));
-        for seat in &mut self.seats {
-            let Some(talker) = seat.talker.filter(|talker| talker.stage == Stage::Draining) else { continue };
-            let next = next_home(&talkers, talker.slot).and_then(|at| limiters.get(at).copied().flatten());
-            seat.stream.limiter.glide_to(next.unwrap_or(self.shared.limiter), &mut seat.stream.sum);
+        let draining = |seat: &Seat| seat.talker.is_some_and(|talker| talker.stage == Stage::Draining);
+        for at in 0..self.seats.len() {
+            if !self.seats.get(at).is_some_and(draining) {
+                continue;
+            }
+            for profile in Profile::ALL {
+                let from = (Some(at), profile);
+                let to = moves.iter().find(|a_move| a_move.from == from).map_or((None, profile), |m| m.to);
+                let next = self.streams(to.0).and_then(|streams| streams.of(to.1));
+                let next = next.map_or_else(Limiter::new, |stream| stream.limiter);
+                let streams = self.seats.get_mut(at).map(|seat| &mut seat.streams);
+                for stream in streams.into_iter().flat_map(Streams::needed) {
+                    if stream.profile == profile {
+                        stream.limiter.glide_to(next, &mut stream.sum);
+                    }
+                }
+            }
         }
     }
 
-    /// Whether the shared stream is needed in this tick. While everybody talks (a meeting of two) it is not; it wakes a
-    /// tick before somebody comes back to it.
-    fn wake_shared(&mut self) -> bool {
-        let talkers = self.talkers();
-        let returns =
-            |talker: Talker| talker.stage == Stage::Draining && next_home(&talkers, talker.slot).is_none();
-        let returning = talkers.iter().position(|talker| talker.is_some_and(returns));
-        let needed = returning.is_some() || !self.shared.listeners.is_empty();
-        if !needed {
-            self.shared.warm = false;
-        } else if !self.shared.warm {
-            let returning = returning.and_then(|at| self.seats.get(at));
-            self.shared.limiter = returning.map_or(Limiter::new(), |seat| seat.stream.limiter);
-        }
-        needed
-    }
-
-    /// Encodes every stream once and puts out the frames.
-    fn encode(&mut self, with_shared: bool) {
-        let precedes = self.talkers().iter().flatten().any(|talker| talker.stage.precedes_move());
+    /// Encodes every stream once and puts out the frames. `precedes`: somebody moves after this tick.
+    fn encode(&mut self, precedes: bool) {
         let independent = precedes || self.moved;
         self.moved = false;
-        let shared = with_shared.then_some(&mut self.shared);
-        let own = self.seats.iter_mut().filter(|seat| seat.talker.is_some()).map(|seat| &mut seat.stream);
-        for stream in shared.into_iter().chain(own) {
+        let own = self.seats.iter_mut().filter(|seat| seat.talker.is_some());
+        let all = std::iter::once(&mut self.shared).chain(own.map(|seat| &mut seat.streams));
+        for stream in all.flat_map(Streams::needed) {
             if let Some(payload) = stream.encode(independent, &mut self.counters) {
                 if self.outputs.len() >= MAX_OUTPUTS {
                     self.outputs.pop_front();
@@ -259,8 +332,14 @@ impl Mix {
         }
     }
 
-    /// Lets every talker go one stage further.
+    /// Lets every talker go one stage further, and every slot have the profile that it wants.
     fn advance(&mut self) {
+        if std::mem::take(&mut self.changes) {
+            for slot in self.slots.values_mut().filter(|slot| slot.profile != slot.wanted) {
+                slot.profile = slot.wanted;
+                self.moved = true;
+            }
+        }
         for seat in &mut self.seats {
             let Some(talker) = &mut seat.talker else { continue };
             self.moved |= talker.stage.precedes_move();
@@ -303,24 +382,10 @@ fn home(talkers: &[Option<Talker>; MAX_TALKERS], slot: SlotId) -> Option<usize> 
         .position(|talker| talker.is_some_and(|talker| talker.stage.is_open() && talker.sharer == Some(slot)))
 }
 
-/// What [`home`] will say in the next tick, as far as seats are concerned that are open now.
-fn next_home(talkers: &[Option<Talker>; MAX_TALKERS], slot: SlotId) -> Option<usize> {
-    let remaining = talkers.map(|talker| talker.filter(|talker| talker.stage != Stage::Draining));
-    home(&remaining, slot)
-}
-
 /// The seat whose mix a slot hears in this tick. `None`: the shared stream.
 fn seat_heard(talkers: &[Option<Talker>; MAX_TALKERS], slot: SlotId) -> Option<usize> {
     let own = talkers
         .iter()
         .position(|talker| talker.is_some_and(|talker| talker.stage.is_open() && talker.slot == slot));
     own.or_else(|| home(talkers, slot))
-}
-
-/// The sum of the sounds that `included` says.
-fn compose(sum: &mut Tick, sounds: &[Tick], included: impl Fn(usize) -> bool) {
-    sum.fill(0.0);
-    for (_, sound) in sounds.iter().enumerate().filter(|(at, _)| included(*at)) {
-        add(sum, sound);
-    }
 }

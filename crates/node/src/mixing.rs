@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use campanile_control::ids::SessionId;
 use campanile_media::{AudioPacket, MixFrame};
-use campanile_mixer::{Counters, Mix, MixError, MixSettings, Packet, SlotId, SlotLevel};
+use campanile_mixer::{Counters, Mix, MixError, MixSettings, Packet, Profile, SlotId, SlotLevel};
 use campanile_signaling::Level;
 
 /// Levels are told five times a second, as Chime does.
@@ -45,6 +45,11 @@ impl MeetingMix {
     /// Leaves the session out of what the others hear, or takes it in again.
     pub fn set_muted(&mut self, session: SessionId, muted: bool) {
         self.mix.set_muted(slot(session), muted);
+    }
+
+    /// How the session wants what it hears.
+    pub fn set_profile(&mut self, session: SessionId, profile: Profile) {
+        self.mix.set_profile(slot(session), profile);
     }
 
     /// The session's slot is no more.

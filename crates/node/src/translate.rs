@@ -85,7 +85,7 @@ pub fn fact(event: Event) -> Option<(MeetingId, MediaFact)> {
             let layers = layers.into_iter().map(|(stream, rate)| (stream, bits(rate))).collect();
             (meeting, MediaFact::Rates { session, layers })
         }
-        // The mix is mono at one rate for everybody until profiles come.
+        // For the mixer, not for the meeting.
         Event::AudioSettings { .. } => return None,
     })
 }

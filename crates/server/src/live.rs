@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, Event};
+use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
 use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
@@ -328,6 +329,12 @@ impl Outlet for EventsTo {
     }
 
     fn event(&mut self, event: Event) {
+        if let Event::AudioSettings { meeting, session, stereo, max_bitrate } = event {
+            let profile = Profile::for_offer(stereo, max_bitrate);
+            // A mixer that has no room left for it is behind by seconds; the client then hears one channel.
+            let _ = self.mixer.send(MixerInput::Profile { meeting, session, profile });
+            return;
+        }
         if let Some((meeting, fact)) = fact(event) {
             self.shared.deliver(meeting, fact);
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::TICK;
+use campanile_mixer::{Profile, TICK};
 use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
 use campanile_signaling::MediaFact;
 
@@ -45,6 +45,12 @@ pub enum MixerInput {
         meeting: MeetingId,
         session: SessionId,
         muted: bool,
+    },
+    /// How the session's client wants its mix.
+    Profile {
+        meeting: MeetingId,
+        session: SessionId,
+        profile: Profile,
     },
     Close {
         meeting: MeetingId,
@@ -195,6 +201,7 @@ impl<L: LevelOutlet> Loop<L> {
         let meeting = match &input {
             MixerInput::Open { meeting, .. }
             | MixerInput::Mute { meeting, .. }
+            | MixerInput::Profile { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -226,6 +233,11 @@ impl<L: LevelOutlet> Loop<L> {
             MixerInput::Mute { meeting, session, muted } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.set_muted(session, muted);
+                }
+            }
+            MixerInput::Profile { meeting, session, profile } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_profile(session, profile);
                 }
             }
             MixerInput::Close { meeting, session } => {

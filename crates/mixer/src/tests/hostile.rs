@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Profile;
 
 /// One thing that happens to a mix.
 #[derive(Debug, Clone)]
@@ -12,6 +13,7 @@ enum Deed {
     Leave(u64),
     Mute(u64, bool),
     Echo(u64, Option<u64>),
+    Profile(u64, Profile),
     Packet { slot: u64, skip: i64, jump: i64, level: Option<u8>, payload: Vec<u8> },
     Tick(u64),
     Levels,
@@ -42,6 +44,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => slot.clone().prop_map(Deed::Leave),
         1 => (slot.clone(), any::<bool>()).prop_map(|(slot, muted)| Deed::Mute(slot, muted)),
         1 => (slot.clone(), prop::option::of(0..6_u64)).prop_map(|(slot, sharer)| Deed::Echo(slot, sharer)),
+        1 => (slot.clone(), prop::sample::select(Profile::ALL.to_vec()))
+            .prop_map(|(slot, profile)| Deed::Profile(slot, profile)),
         20 => (slot, skip, jump, level, payload())
             .prop_map(|(slot, skip, jump, level, payload)| Deed::Packet { slot, skip, jump, level, payload }),
         8 => (0..60_u64).prop_map(Deed::Tick),
@@ -51,7 +55,7 @@ fn deed() -> impl Strategy<Value = Deed> {
 
 /// Does the deeds to a mix of two talkers at most; checks after every tick what must always hold.
 fn live_through(deeds: Vec<Deed>) {
-    let mut mix = Mix::new(MixSettings { max_talkers: 2, ..MixSettings::default() }).expect("a mix");
+    let mut mix = Mix::new(MixSettings { max_talkers: 2 }).expect("a mix");
     let mut joined = BTreeSet::new();
     let mut streams: BTreeMap<u64, (u64, u32)> = BTreeMap::new();
     let mut now = beginning();
@@ -69,6 +73,7 @@ fn live_through(deeds: Vec<Deed>) {
             }
             Deed::Mute(slot, muted) => mix.set_muted(SlotId(slot), muted),
             Deed::Echo(slot, sharer) => mix.set_echo(SlotId(slot), sharer.map(SlotId)),
+            Deed::Profile(slot, profile) => mix.set_profile(SlotId(slot), profile),
             Deed::Packet { slot, skip, jump, level, payload } => {
                 let (sequence, timestamp) = streams.entry(slot).or_insert((1_000, 1_000));
                 *sequence = sequence.wrapping_add_signed(skip);
@@ -82,9 +87,11 @@ fn live_through(deeds: Vec<Deed>) {
                 now += Duration::from_millis(millis);
                 mix.handle_tick(now);
                 let counters = mix.counters();
-                assert!(counters.talkers <= 2 && counters.encodes_last_tick <= counters.talkers + 1);
+                // Each talker's mix for itself and for its sharer, and the shared one in every profile.
+                assert!(counters.talkers <= 2 && counters.encodes_last_tick <= 2 * counters.talkers + 3);
                 assert_eq!(counters.faults, 0);
-                let streams = mix.seats.iter().map(|seat| &seat.stream).chain([&mix.shared]);
+                let own = mix.seats.iter().flat_map(|seat| seat.streams.iter());
+                let streams = own.chain(mix.shared.iter());
                 for stream in streams {
                     assert!(stream.sum.iter().all(|s| s.abs() <= 1.0), "never beyond full scale");
                 }

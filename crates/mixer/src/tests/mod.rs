@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::level::level_of;
-use crate::{Counters, Mix, MixSettings, Packet, SlotId, TICK, TICK_SAMPLES};
+use crate::{Counters, Mix, MixSettings, Packet, Profile, SlotId, TICK, TICK_SAMPLES};
 
 const RATE: f32 = 48_000.0;
 
@@ -105,6 +105,8 @@ pub(crate) enum Tells {
 pub(crate) struct Speaker {
     pub(crate) slot: SlotId,
     pub(crate) sound: Sound,
+    /// The second channel, if there is one.
+    pub(crate) right: Option<Sound>,
     pub(crate) tells: Tells,
     pub(crate) encoder: opus::Encoder,
     pub(crate) sequence: u64,
@@ -131,6 +133,7 @@ impl Speaker {
         Self {
             slot: SlotId(slot),
             sound,
+            right: None,
             tells: Tells::Truth,
             encoder,
             sequence: 1_000 * slot + 17,
@@ -159,6 +162,15 @@ impl Speaker {
         self
     }
 
+    /// With a second channel, like [`Speaker::clean`].
+    pub(crate) fn with_right(mut self, right: Sound) -> Self {
+        self.encoder = opus::Encoder::new(48_000, opus::Channels::Stereo, opus::Application::LowDelay)
+            .expect("an encoder");
+        self.encoder.set_bitrate(opus::Bitrate::Bits(256_000)).expect("a bitrate");
+        self.right = Some(right);
+        self
+    }
+
     pub(crate) fn telling(mut self, tells: Tells) -> Self {
         self.tells = tells;
         self
@@ -173,7 +185,7 @@ impl Speaker {
             if complete > now {
                 return packets;
             }
-            let (from, sound) = (self.at, &mut self.sound);
+            let (from, sound, right) = (self.at, &mut self.sound, &mut self.right);
             self.at = end;
             let timestamp = self.timestamp;
             self.timestamp = self.timestamp.wrapping_add(self.packet as u32);
@@ -182,7 +194,10 @@ impl Speaker {
             }
             let mut level = None;
             let payload = self.canned.clone().unwrap_or_else(|| {
-                let pcm: Vec<f32> = (from..end).map(sound).collect();
+                let pcm: Vec<f32> = match right {
+                    None => (from..end).map(sound).collect(),
+                    Some(right) => (from..end).flat_map(|at| [sound(at), right(at)]).collect(),
+                };
                 level = Some(level_of(&pcm));
                 Arc::from(self.encoder.encode_vec_float(&pcm, 1_275).expect("a packet"))
             });
@@ -201,6 +216,9 @@ impl Speaker {
 pub(crate) struct Ear {
     decoder: Option<opus::Decoder>,
     pub(crate) sound: Vec<f32>,
+    /// The second channel of who listens to two; `sound` is the first then.
+    pub(crate) right: Vec<f32>,
+    channels: usize,
     pub(crate) frames: u64,
     /// For every frame, whether at most two got it: it came from a talker's own mix.
     pub(crate) few: Vec<bool>,
@@ -213,6 +231,7 @@ pub(crate) struct World {
     pub(crate) now: u64,
     pub(crate) speakers: Vec<Speaker>,
     pub(crate) ears: BTreeMap<SlotId, Ear>,
+    profiles: BTreeSet<Profile>,
     /// Packets on the way, by arrival.
     air: BTreeMap<(u64, u64), (SlotId, Packet)>,
     sent: u64,
@@ -232,6 +251,7 @@ impl World {
             now: 0,
             speakers: Vec::new(),
             ears: BTreeMap::new(),
+            profiles: BTreeSet::from([Profile::default()]),
             air: BTreeMap::new(),
             sent: 0,
             network: Box::new(|_| vec![0]),
@@ -240,9 +260,18 @@ impl World {
 
     /// Joins a slot whose sound is kept if `listening`.
     pub(crate) fn join(&mut self, slot: u64, listening: bool) {
+        self.join_as(slot, listening, Profile::default());
+    }
+
+    pub(crate) fn join_as(&mut self, slot: u64, listening: bool, profile: Profile) {
         self.mix.join(SlotId(slot));
-        let decoder = listening.then(|| opus::Decoder::new(48_000, opus::Channels::Mono).expect("a decoder"));
-        self.ears.insert(SlotId(slot), Ear { decoder, sound: Vec::new(), frames: 0, few: Vec::new() });
+        self.mix.set_profile(SlotId(slot), profile);
+        self.profiles.insert(profile);
+        let channels = if profile == Profile::Stereo { opus::Channels::Stereo } else { opus::Channels::Mono };
+        let decoder = listening.then(|| opus::Decoder::new(48_000, channels).expect("a decoder"));
+        let (sound, right, few) = Default::default();
+        let ear = Ear { decoder, sound, right, channels: profile.channels(), frames: 0, few };
+        self.ears.insert(SlotId(slot), ear);
     }
 
     pub(crate) fn speak(&mut self, speaker: Speaker, listening: bool) {
@@ -286,16 +315,19 @@ impl World {
         }
         self.mix.handle_tick(self.instant(self.now));
         let counters = self.mix.counters();
-        assert!(counters.encodes_last_tick <= counters.talkers + 1, "{counters:?}");
+        let shares = self.mix.slots.values().filter(|slot| slot.sharer.is_some()).count();
+        let extra = if self.profiles.len() > 1 { shares } else { 0 };
+        let most = counters.talkers as usize + self.profiles.len() + extra;
+        assert!(counters.encodes_last_tick as usize <= most, "{counters:?}");
         self.hear();
     }
 
     fn hear(&mut self) {
         let mut served = BTreeSet::new();
-        let mut pcm = [0.0; TICK_SAMPLES];
+        let mut pcm = [0.0; 2 * TICK_SAMPLES];
         while let Some(frame) = self.mix.poll_output() {
             assert!(!frame.listeners.is_empty());
-            assert!((2..1_000).contains(&frame.payload.len()), "{} bytes", frame.payload.len());
+            assert!((2..=960).contains(&frame.payload.len()), "{} bytes", frame.payload.len());
             for listener in frame.listeners.iter() {
                 assert!(served.insert(*listener), "{listener:?} got two frames in a tick");
                 let ear = self.ears.get_mut(listener).expect("only slots that joined listen");
@@ -304,7 +336,11 @@ impl World {
                 if let Some(decoder) = &mut ear.decoder {
                     let length = decoder.decode_float(&frame.payload, &mut pcm, false).expect("Opus");
                     assert_eq!(length, TICK_SAMPLES);
-                    ear.sound.extend_from_slice(&pcm);
+                    let samples = pcm.chunks_exact(ear.channels).take(length);
+                    ear.sound.extend(samples.clone().map(|both| both[0]));
+                    if ear.channels > 1 {
+                        ear.right.extend(samples.map(|both| both[1]));
+                    }
                 }
             }
         }
