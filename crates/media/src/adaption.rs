@@ -77,7 +77,7 @@ const CALM_LOSS: f32 = 0.02;
 const CALM_DELAY: Duration = Duration::from_millis(80);
 const PROVEN: Duration = Duration::from_secs(3);
 
-/// How often str0m reports what was sent and lost.
+/// How often str0m reports what was sent and lost, and what clients report of it.
 pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// What a client is told when it may send what it likes again: more than any camera has.

@@ -31,6 +31,7 @@ mod layers;
 mod negotiation;
 mod path;
 mod rate;
+mod redundancy;
 mod sdp;
 mod session;
 mod subscriptions;
@@ -267,6 +268,8 @@ pub struct AudioPacket {
     pub level: Option<u8>,
     /// The Opus packet; empty for padding, which browsers send to try how much a link takes.
     pub payload: Arc<[u8]>,
+    /// `Some`: the payload is redundant audio data (RFC 2198), in which Opus has this payload type.
+    pub red: Option<u8>,
     /// When the datagram came in.
     pub received: Instant,
 }

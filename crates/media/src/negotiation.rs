@@ -17,6 +17,7 @@ use crate::adaption::{FIRST_ESTIMATE, REPORT_EVERY};
 use crate::entropy::Entropy;
 use crate::forward::Forwarder;
 use crate::layers::LayerKey;
+use crate::redundancy::Redundancy;
 use crate::sdp::answer::{self, LocalTransport, Role, SectionAnswer};
 use crate::sdp::codec::{CodecKind, CodecTable, Format};
 use crate::sdp::offer::{self, Offer, OpusWishes};
@@ -110,7 +111,7 @@ fn str0m_extension(extension: HeaderExtension) -> Extension {
 
 /// In RTP mode str0m looks at payload types and clock rates only, so the format parameters may stay empty.
 fn codec_config(table: &CodecTable) -> CodecConfig {
-    let params = table.entries().iter().map(|entry| {
+    let params = table.entries().iter().flat_map(|entry| {
         let (codec, clock_rate, channels) = match entry.codec {
             CodecKind::Opus => (str0m::format::Codec::Opus, Frequency::FORTY_EIGHT_KHZ, Some(2)),
             CodecKind::Vp8 => (str0m::format::Codec::Vp8, Frequency::NINETY_KHZ, None),
@@ -119,11 +120,15 @@ fn codec_config(table: &CodecTable) -> CodecConfig {
             CodecKind::Av1 => (str0m::format::Codec::Av1, Frequency::NINETY_KHZ, None),
         };
         let spec = CodecSpec { codec, clock_rate, channels, format: FormatParams::default() };
-        let mut params = PayloadParams::new(entry.pt.into(), entry.rtx.map(Into::into), spec);
-        // The client's feedback is on sound as well. But a probe in the audio section, under an SSRC that is not the mix's,
-        // is a second stream to Chromium, which then plays that and not the mix.
-        params.set_fb_transport_cc(entry.codec != CodecKind::Opus);
-        params
+        let mut own = PayloadParams::new(entry.pt.into(), entry.rtx.map(Into::into), spec);
+        // str0m need not know what redundant audio data is.
+        let mut red = entry.red.map(|red| PayloadParams::new(red.into(), None, spec));
+        for params in std::iter::once(&mut own).chain(&mut red) {
+            // The client's feedback is on sound as well. But a probe in the audio section, under an SSRC that is not the
+            // mix's, is a second stream to Chromium, which then plays that and not the mix.
+            params.set_fb_transport_cc(entry.codec != CodecKind::Opus);
+        }
+        std::iter::once(own).chain(red)
     });
     CodecConfig::new_from_payload_params(params.collect())
 }
@@ -347,8 +352,13 @@ impl Session {
             timestamp: entropy.u32(),
             declared: false,
             started: false,
+            red: None,
+            redundancy: Redundancy::default(),
         });
         audio.listens = direction.sends();
+        let offered =
+            |pt: u8| section.formats.iter().any(|format| format.red.is_some_and(|red| red.pt == pt));
+        audio.red = self.table.red().filter(|(red, _)| offered(*red));
         if self.wishes != Some(section.opus) {
             self.wishes = Some(section.opus);
             agreed.wishes = self.wishes;

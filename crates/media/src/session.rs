@@ -23,6 +23,7 @@ use crate::cap::{Admission, Cap};
 use crate::forward::keyframe::starts_keyframe;
 use crate::forward::{Forwarder, VideoPacket};
 use crate::layers::LayerKey;
+use crate::redundancy::Redundancy;
 use crate::sdp::answer::LocalTransport;
 use crate::sdp::codec::{CodecKind, CodecTable};
 use crate::sdp::offer::{OpusWishes, RemoteTransport};
@@ -180,6 +181,9 @@ pub(crate) struct Audio {
     pub(crate) timestamp: u32,
     pub(crate) declared: bool,
     pub(crate) started: bool,
+    /// The payload type of redundant audio data and that of its blocks, if the client's last offer has it.
+    pub(crate) red: Option<(u8, u8)>,
+    pub(crate) redundancy: Redundancy,
 }
 
 /// A layer that the client publishes.
@@ -435,10 +439,24 @@ impl Session {
                     _ => None,
                 };
             }
+            str0m::Event::MediaEgressStats(stats) => {
+                // Without a new report there is no loss.
+                if let Some(lost) = stats.loss {
+                    self.handle_report(stats.mid, lost);
+                }
+            }
             str0m::Event::Closed => return Err(Fault::Closed),
             _ => {}
         }
         Ok(())
+    }
+
+    /// The client reports what part of the packets of a section it has lost since its report before.
+    fn handle_report(&mut self, mid: Mid, lost: f32) {
+        let Some(key) = self.section_of(mid) else { return };
+        if let Some(audio) = self.audio.as_mut().filter(|audio| audio.section == key) {
+            audio.redundancy.handle_report(lost);
+        }
     }
 
     pub(crate) fn section_of(&self, mid: Mid) -> Option<SectionKey> {
@@ -455,7 +473,9 @@ impl Session {
 
     fn handle_packet(&mut self, packet: RtpPacket, now: Instant, sink: &mut Sink<'_>) {
         let ssrc = *packet.header.ssrc;
-        let Some(codec) = self.table.codec(*packet.header.payload_type) else { return };
+        let pt = *packet.header.payload_type;
+        let red = self.table.red().filter(|(red, _)| *red == pt).map(|(_, opus)| opus);
+        let Some(codec) = self.table.codec(red.unwrap_or(pt)) else { return };
         match self.binding(ssrc) {
             Binding::Audio if codec == CodecKind::Opus => {
                 if packet.payload.len() > MAX_PAYLOAD {
@@ -471,6 +491,7 @@ impl Session {
                     // str0m gives the level as a negative number.
                     level: packet.header.ext_vals.audio_level.map(i8::unsigned_abs),
                     payload: packet.payload,
+                    red,
                     received: now,
                 }));
             }
@@ -667,13 +688,18 @@ impl Session {
         let declare = !std::mem::replace(&mut audio.declared, true);
         audio.sequence += 1;
         audio.timestamp = timestamp.wrapping_add(MIX_FRAME_TICKS);
+        let redundant = self
+            .table
+            .red()
+            .and_then(|(red, opus)| Some((red, audio.redundancy.wrap(payload, opus, MIX_FRAME_TICKS)?)));
+        let (pt, payload) = redundant.unwrap_or_else(|| (pt, Arc::clone(payload)));
         let Some(mid) = self.sections.get(audio.section).map(|section| section.mid) else { return Ok(false) };
         if declare {
             self.change(now, sink, |api| {
                 api.declare_stream_tx(ssrc.into(), None, mid, None);
             })?;
         }
-        let write = RtpWrite::new(Pt::from(pt), sequence.into(), timestamp, now, Arc::clone(payload));
+        let write = RtpWrite::new(Pt::from(pt), sequence.into(), timestamp, now, payload);
         self.write(ssrc, write.marker(marker), now, sink)?;
         sink.counters.audio_out += 1;
         Ok(true)

@@ -146,7 +146,7 @@ fn the_first_answer_accepts_everything_that_will_be_needed() {
     a=extmap-allow-mixed
     a=ice-lite
     a=msid-semantic: WMS *
-    m=audio 9 UDP/TLS/RTP/SAVPF 111
+    m=audio 9 UDP/TLS/RTP/SAVPF 63 111
     c=IN IP4 0.0.0.0
     a=rtcp:9 IN IP4 0.0.0.0
     a=candidate:1 1 udp 2130706431 203.0.113.7 3478 typ host
@@ -167,6 +167,8 @@ fn the_first_answer_accepts_everything_that_will_be_needed() {
     a=rtpmap:111 opus/48000/2
     a=rtcp-fb:111 transport-cc
     a=fmtp:111 minptime=10;useinbandfec=1
+    a=rtpmap:63 red/48000/2
+    a=fmtp:63 111/111
     a=ssrc:874725446 cname:campanile
     m=video 9 UDP/TLS/RTP/SAVPF 96 97 108 109 45 46 98 99
     c=IN IP4 0.0.0.0

@@ -31,6 +31,9 @@ const INDEPENDENT_SHARE: i32 = 3;
 /// What the microphones sent was 16 bits deep once; coding what lies below is a waste.
 const LSB_DEPTH: i32 = 16;
 
+/// Longest payload that holds no sound: a first byte, or one more where the number of frames is told (RFC 6716 §3.2).
+const PAUSE_PAYLOAD: usize = 2;
+
 /// 20 ms of digital silence: CELT, full band, mono. Stands in for a frame libopus failed to encode.
 pub(crate) const SILENCE: [u8; 3] = [0xf8, 0xff, 0xfe];
 
@@ -138,6 +141,12 @@ impl Decoder {
     pub(crate) fn conceal(&mut self, out: &mut [f32]) -> Result<usize, opus::Error> {
         self.opus.decode_float(&[], out, false)
     }
+}
+
+/// Whether an Opus packet says no more than that its sender falls silent (DTX): libopus makes it one byte long, and
+/// senders stop after the first such one.
+pub(crate) fn is_pause(payload: &[u8]) -> bool {
+    (1..=PAUSE_PAYLOAD).contains(&payload.len())
 }
 
 /// Whether an Opus packet has two channels (RFC 6716 §3.1).

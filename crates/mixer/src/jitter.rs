@@ -8,12 +8,17 @@
 //! The delay is steered by *slack*: how long before its turn a packet arrives. The least slack of each second says
 //! whether the buffer is too short (a frame is inserted) or too long (a frame is merged into the next), which follows
 //! the network's jitter and the drift of the sender's clock alike.
+//!
+//! Packets may carry copies of earlier ones. A copy takes the place of a packet that did not come, found by its timestamp:
+//! sequence numbers do not tell, because padding uses some up. The slack of a copy that was needed counts like a packet's,
+//! so that the buffer grows to the distance of the copies.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::{self, GRAIN};
+use crate::red::{Copy, Red};
 use crate::{Counters, Packet, SAMPLE_RATE, TICK, TICK_SAMPLES};
 
 /// Most packets held: 2 s of 20 ms packets, far beyond [`MAX_SPAN`]. When full, the oldest is dropped.
@@ -79,11 +84,17 @@ const MAX_MISORDER: u64 = 100;
 /// Packets ahead of the newest by more than this are another stream's (RFC 3550 appendix A.1, MAX_DROPOUT).
 const MAX_DROPOUT: u64 = 3_000;
 
+/// Timestamps remembered of packets that came, to know which copies are needed: a copy is at most 341 ms old (14 bits of
+/// RFC 2198 §3), which are 35 packets of 10 ms.
+const MAX_REMEMBERED: usize = 64;
+
 /// What became of a packet that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
     Queued,
     Late,
+    /// A copy of it was there before.
+    Replaced,
     Duplicate,
     Garbage,
     /// Queued as the first of a stream.
@@ -107,7 +118,8 @@ pub(crate) enum Play {
 
 #[derive(Debug)]
 struct Entry {
-    sequence: u64,
+    /// Not known of copies.
+    sequence: Option<u64>,
     timestamp: i64,
     samples: u32,
     payload: Arc<[u8]>,
@@ -183,14 +195,19 @@ impl Slack {
 /// The jitter buffer of one slot.
 #[derive(Debug)]
 pub(crate) struct Jitter {
-    /// By sequence number; all of one stream, timestamps ascending.
+    /// By timestamp; all of one stream.
     queue: VecDeque<Entry>,
+    /// Timestamps of the packets that came last, and of those that copies replaced or would have.
+    came: VecDeque<i64>,
+    replaced: VecDeque<i64>,
     phase: Phase,
     newest: Option<Newest>,
     /// Highest sequence number that was played or dropped.
     played: Option<u64>,
     cursor: i64,
     waited: i64,
+    /// The sender says, or its numbers show, that there is nothing to play: what is missing is silence, not lost.
+    pausing: bool,
     /// Samples played beyond the current tick, and those the current tick still needs.
     ahead: u32,
     owed: u32,
@@ -205,11 +222,14 @@ impl Jitter {
     pub(crate) fn new() -> Self {
         Self {
             queue: VecDeque::new(),
+            came: VecDeque::new(),
+            replaced: VecDeque::new(),
             phase: Phase::Empty,
             newest: None,
             played: None,
             cursor: 0,
             waited: 0,
+            pausing: false,
             ahead: 0,
             owed: 0,
             last_tick: None,
@@ -236,26 +256,83 @@ impl Jitter {
         self.cursor as u32
     }
 
+    /// Takes a packet with redundancy, whose own part is in `packet`, and what is needed of the copies.
+    pub(crate) fn handle_red(
+        &mut self,
+        packet: Packet,
+        red: &Red<'_>,
+        now: Instant,
+        counters: &mut Counters,
+    ) -> Arrival {
+        // The own part first: it says where in the stream's time the copies are.
+        let (sequence, timestamp) = (packet.sequence, packet.timestamp);
+        let arrival = self.handle_packet(packet, now, counters);
+        if matches!(arrival, Arrival::Queued | Arrival::Late | Arrival::Replaced)
+            && let Some(timestamp) = self.place(sequence, timestamp)
+        {
+            for copy in red.copies() {
+                self.take_copy(timestamp - i64::from(copy.offset), copy, now, counters);
+            }
+        }
+        arrival
+    }
+
+    fn take_copy(&mut self, timestamp: i64, copy: Copy<'_>, now: Instant, counters: &mut Counters) {
+        let Some(samples) = codec::duration(copy.payload) else { return };
+        if self.came.contains(&timestamp) || self.replaced.contains(&timestamp) {
+            return;
+        }
+        let passed = self.phase == Phase::Playing && timestamp < self.cursor;
+        if !passed {
+            let at = self.queue.partition_point(|entry| entry.timestamp <= timestamp);
+            let before = at.checked_sub(1).and_then(|at| self.queue.get(at)).map_or(i64::MIN, Entry::end);
+            let after = self.queue.get(at).map_or(i64::MAX, |entry| entry.timestamp);
+            let end = timestamp.saturating_add(i64::from(samples));
+            // Packets of other lengths than the copies fill the time differently.
+            if before > timestamp || end > after || self.phase == Phase::Empty {
+                return;
+            }
+        }
+        remember(&mut self.replaced, timestamp);
+        if self.phase == Phase::Playing {
+            let slack = self.slack_of(passed, timestamp, now);
+            self.slack.note(slack);
+        }
+        if passed {
+            counters.replaced_late += 1;
+            self.wish_longer();
+            return;
+        }
+        counters.replaced += 1;
+        let payload = Arc::from(copy.payload);
+        self.enqueue(Entry { sequence: None, timestamp, samples, payload, arrived: now }, counters);
+    }
+
     /// Takes a packet and counts what became of it.
     pub(crate) fn handle_packet(&mut self, packet: Packet, now: Instant, counters: &mut Counters) -> Arrival {
         let Some(samples) = codec::duration(&packet.payload) else {
             counters.garbage += 1;
             return Arrival::Garbage;
         };
-        let Some(timestamp) = self.place(&packet) else {
+        let Some(timestamp) = self.place(packet.sequence, packet.timestamp) else {
             counters.restarts += u64::from(self.newest.is_some());
-            self.restart(packet, samples, now);
+            self.restart(packet, samples, now, counters);
             return Arrival::Started;
         };
         if !self.mark(packet.sequence, timestamp) {
             counters.duplicates += 1;
             return Arrival::Duplicate;
         }
+        remember(&mut self.came, timestamp);
+        if self.replaced.contains(&timestamp) {
+            return Arrival::Replaced;
+        }
+        let passed = self.played.is_some_and(|played| packet.sequence <= played);
         if self.phase == Phase::Playing {
-            let slack = self.slack_of(packet.sequence, timestamp, now);
+            let slack = self.slack_of(passed, timestamp, now);
             self.slack.note(slack);
         }
-        if self.played.is_some_and(|played| packet.sequence <= played) {
+        if passed {
             if self.phase == Phase::Playing {
                 self.wish_longer();
             }
@@ -266,24 +343,21 @@ impl Jitter {
         if self.phase == Phase::Empty {
             self.phase = Phase::Priming { since: now };
         }
-        self.enqueue(Entry { sequence, timestamp, samples, payload, arrived: now });
-        if self.queue.len() > MAX_PACKETS {
-            self.pop();
-            counters.late += 1;
-        }
+        let entry = Entry { sequence: Some(sequence), timestamp, samples, payload, arrived: now };
+        self.enqueue(entry, counters);
         Arrival::Queued
     }
 
     /// Where a packet is in the stream's time; `None` if it is not of this stream.
-    fn place(&self, packet: &Packet) -> Option<i64> {
+    fn place(&self, sequence: u64, timestamp: u32) -> Option<i64> {
         let newest = self.newest?;
         // Timestamps wrap (RFC 3550 §5.1): the short way round is meant.
         let newest_low = newest.timestamp as u32;
-        let step = i64::from(packet.timestamp.wrapping_sub(newest_low) as i32);
-        let plausible = if packet.sequence > newest.sequence {
-            packet.sequence - newest.sequence <= MAX_DROPOUT && step > 0
+        let step = i64::from(timestamp.wrapping_sub(newest_low) as i32);
+        let plausible = if sequence > newest.sequence {
+            sequence - newest.sequence <= MAX_DROPOUT && step > 0
         } else {
-            let behind = newest.sequence - packet.sequence;
+            let behind = newest.sequence - sequence;
             let longest = i64::try_from(behind).ok()?.saturating_mul(codec::MAX_PACKET_SAMPLES as i64);
             // A stream with pauses may have any distance between two packets.
             behind <= MAX_MISORDER && step <= 0 && (step == 0) == (behind == 0) && -step <= longest + MAX_GAP
@@ -308,41 +382,49 @@ impl Jitter {
         fresh
     }
 
-    fn restart(&mut self, packet: Packet, samples: u32, now: Instant) {
+    fn restart(&mut self, packet: Packet, samples: u32, now: Instant, counters: &mut Counters) {
         // Far from both ends of i64: neither a wrap nor a negative sum can come near them.
         let timestamp = i64::from(packet.timestamp);
         self.queue.clear();
+        self.came.clear();
+        remember(&mut self.came, timestamp);
+        self.replaced.clear();
         self.newest = Some(Newest { sequence: packet.sequence, timestamp, seen: 1 });
         self.played = None;
         self.waited = 0;
+        self.pausing = false;
         self.slack = Slack::new();
         self.stretches = 0;
         self.shorten = false;
         self.phase = Phase::Priming { since: now };
         let Packet { sequence, payload, .. } = packet;
-        self.enqueue(Entry { sequence, timestamp, samples, payload, arrived: now });
+        let entry = Entry { sequence: Some(sequence), timestamp, samples, payload, arrived: now };
+        self.enqueue(entry, counters);
     }
 
-    fn enqueue(&mut self, entry: Entry) {
+    fn enqueue(&mut self, entry: Entry, counters: &mut Counters) {
         let mut at = self.queue.len();
-        while at > 0 && self.queue.get(at - 1).is_some_and(|before| before.sequence > entry.sequence) {
+        while at > 0 && self.queue.get(at - 1).is_some_and(|before| before.timestamp > entry.timestamp) {
             at -= 1;
         }
         self.queue.insert(at, entry);
+        if self.queue.len() > MAX_PACKETS {
+            self.pop();
+            counters.late += 1;
+        }
     }
 
     fn pop(&mut self) -> Option<Entry> {
         let entry = self.queue.pop_front()?;
-        self.played = Some(entry.sequence);
+        self.played = self.played.max(entry.sequence);
         Some(entry)
     }
 
     /// How long before its turn a packet came, in samples; negative if its turn is over.
-    fn slack_of(&self, sequence: u64, timestamp: i64, now: Instant) -> i64 {
+    fn slack_of(&self, passed: bool, timestamp: i64, now: Instant) -> i64 {
         let since_tick = self.last_tick.map_or(Duration::ZERO, |tick| now.saturating_duration_since(tick));
         let to_tick = TICK.saturating_sub(since_tick).as_micros() as i64 * MS / 1_000;
         let turn = timestamp - self.cursor - self.waited + i64::from(self.ahead);
-        let passed = self.played.is_some_and(|played| sequence <= played);
         to_tick + if passed { turn.min(-FRAME) } else { turn.max(0) }
     }
 
@@ -439,7 +521,7 @@ impl Jitter {
         }
         if let Some(first) = self.queue.front() {
             self.cursor = first.timestamp;
-            self.played = Some(first.sequence.wrapping_sub(1)).filter(|_| first.sequence > 0);
+            self.played = first.sequence.and_then(|sequence| sequence.checked_sub(1));
         }
         self.waited = 0;
         self.slack = Slack::new();
@@ -514,6 +596,10 @@ impl Jitter {
         self.cursor = entry.end();
         self.waited = 0;
         let samples = self.produce(entry.samples);
+        self.pausing = codec::is_pause(&entry.payload);
+        if self.pausing {
+            return Play::Silence { samples };
+        }
         Play::Packet { payload: entry.payload, samples }
     }
 
@@ -526,7 +612,10 @@ impl Jitter {
             self.slack = Slack::new();
             return self.play();
         }
-        let lost = self.played.is_none_or(|played| front.sequence > played.saturating_add(1));
+        let lost = match (self.played, front.sequence) {
+            (Some(played), Some(sequence)) => sequence > played.saturating_add(1),
+            _ => true,
+        };
         let whole = u32::try_from(turn).unwrap_or(u32::MAX).div_ceil(GRAIN).saturating_mul(GRAIN);
         if lost && whole <= self.owed {
             let following = front.payload.clone();
@@ -534,6 +623,7 @@ impl Jitter {
             let samples = self.produce(whole);
             return Play::Recover { following, samples };
         }
+        self.pausing |= !lost;
         self.wait(whole.min(self.owed))
     }
 
@@ -549,7 +639,7 @@ impl Jitter {
     }
 
     fn concealment(&self, samples: u32) -> Play {
-        if self.waited >= MAX_CONCEALED {
+        if self.pausing || self.waited >= MAX_CONCEALED {
             return Play::Silence { samples };
         }
         Play::Conceal { samples, last: self.waited + i64::from(samples) >= MAX_CONCEALED }
@@ -562,4 +652,12 @@ impl Jitter {
         self.ahead += samples - now;
         samples
     }
+}
+
+/// Adds a timestamp to those remembered.
+fn remember(timestamps: &mut VecDeque<i64>, timestamp: i64) {
+    if timestamps.len() >= MAX_REMEMBERED {
+        timestamps.pop_front();
+    }
+    timestamps.push_back(timestamp);
 }

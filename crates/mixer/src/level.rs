@@ -49,6 +49,9 @@ pub(crate) fn peak_of(samples: &[f32]) -> f32 {
     lanes.iter().fold(0.0, |peak: f32, &lane| peak.max(lane))
 }
 
+/// A sender that said that it pauses is missed after so many ticks: libopus makes a packet every 400 ms in a pause.
+const LONGEST_PAUSE: u32 = 50;
+
 /// What a slot sent since the last report.
 #[derive(Debug)]
 pub(crate) struct Meter {
@@ -56,6 +59,8 @@ pub(crate) struct Meter {
     told: u8,
     packets: u32,
     ticks: u32,
+    /// The last packet said that none follow for a while, and so many ticks passed since.
+    paused: Option<u32>,
     /// Highest sequence number so far, and the one at the last report.
     newest: Option<u64>,
     reported: Option<u64>,
@@ -71,7 +76,15 @@ pub(crate) struct Reading {
 
 impl Meter {
     pub(crate) fn new() -> Self {
-        Self { loudest: SILENT, told: SILENT, packets: 0, ticks: 0, newest: None, reported: None }
+        Self {
+            loudest: SILENT,
+            told: SILENT,
+            packets: 0,
+            ticks: 0,
+            paused: None,
+            newest: None,
+            reported: None,
+        }
     }
 
     /// A level of the slot: a packet's, or that of decoded sound.
@@ -79,9 +92,13 @@ impl Meter {
         self.loudest = self.loudest.min(level);
     }
 
-    /// A packet that is not a duplicate. `restarted`: its sequence number has nothing to do with those before.
-    pub(crate) fn count(&mut self, sequence: u64, restarted: bool) {
+    /// A packet that is not a duplicate. `restarted`: its sequence number has nothing to do with those before. `pause`: it
+    /// says that none follow for a while.
+    pub(crate) fn count(&mut self, sequence: u64, restarted: bool, pause: bool) {
         self.packets = self.packets.saturating_add(1);
+        if restarted || self.newest.is_none_or(|newest| sequence > newest) {
+            self.paused = pause.then_some(0);
+        }
         if restarted || self.newest.is_none() {
             // What the old stream still owed nobody knows.
             self.reported = Some(sequence.wrapping_sub(1));
@@ -93,6 +110,7 @@ impl Meter {
 
     pub(crate) fn tick(&mut self) {
         self.ticks = self.ticks.saturating_add(1);
+        self.paused = self.paused.map(|ticks| ticks.saturating_add(1));
     }
 
     /// Reports and starts over. The volume is the loudest level of the interval, falling slowly.
@@ -110,7 +128,12 @@ impl Meter {
             _ => 0,
         };
         let span = u32::try_from(span).unwrap_or(u32::MAX);
-        let expected = if self.packets == 0 { self.ticks } else { span.max(self.packets) };
+        let pausing = self.paused.is_some_and(|ticks| ticks <= LONGEST_PAUSE);
+        let expected = match self.packets {
+            0 if pausing => 0,
+            0 => self.ticks,
+            packets => span.max(packets),
+        };
         let reading = Reading { volume: self.told, packets: self.packets, expected };
         self.loudest = SILENT;
         self.packets = 0;
@@ -142,7 +165,7 @@ mod tests {
         let mut interval = |levels: &[u8]| {
             for &level in levels {
                 sequence += 1;
-                meter.count(sequence, false);
+                meter.count(sequence, false, false);
                 meter.hear(level);
             }
             meter.read(false).volume
@@ -166,18 +189,36 @@ mod tests {
         }
         assert_eq!(meter.read(false), Reading { volume: 127, packets: 0, expected: 10 });
         for sequence in [100, 101, 105, 103] {
-            meter.count(sequence, false);
+            meter.count(sequence, false, false);
         }
         let reading = meter.read(false);
         assert_eq!((reading.packets, reading.expected), (4, 6));
         for sequence in [108, 109] {
-            meter.count(sequence, false);
+            meter.count(sequence, false, false);
         }
         let reading = meter.read(false);
         assert_eq!((reading.packets, reading.expected), (2, 4), "a gap at the border is not forgotten");
-        meter.count(5, true);
-        meter.count(6, false);
+        meter.count(5, true, false);
+        meter.count(6, false, false);
         let reading = meter.read(false);
         assert_eq!((reading.packets, reading.expected), (2, 2));
+    }
+
+    #[test]
+    fn nothing_is_expected_in_a_pause_that_was_told() {
+        let mut meter = Meter::new();
+        let mut reading = |packet: Option<(u64, bool)>| {
+            packet.into_iter().for_each(|(sequence, pause)| meter.count(sequence, false, pause));
+            (0..10).for_each(|_| meter.tick());
+            let reading = meter.read(false);
+            (reading.packets, reading.expected)
+        };
+        assert_eq!(reading(Some((1, true))), (1, 1));
+        assert_eq!(reading(None), (0, 0));
+        assert_eq!(reading(Some((2, false))), (1, 1), "no gap in the numbers");
+        assert_eq!(reading(None), (0, 10), "the last one was sound");
+        assert_eq!(reading(Some((3, true))), (1, 1));
+        assert_eq!((0..4).map(|_| reading(None)).collect::<Vec<_>>(), [(0, 0); 4]);
+        assert_eq!(reading(None), (0, 10), "too long for a pause");
     }
 }

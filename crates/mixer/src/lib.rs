@@ -22,6 +22,7 @@ mod level;
 mod limiter;
 mod mix;
 mod profile;
+pub mod red;
 mod stream;
 mod talkers;
 #[cfg(test)]
@@ -67,8 +68,20 @@ pub struct Packet {
     /// Level of the packet, RFC 6464: 0 (loudest) to 127 (silent), in -dBov. `None` if the sender does not tell; such
     /// slots are decoded all the time to know how loud they are.
     pub level: Option<u8>,
-    /// Opus payload, 2.5 to 120 ms long. Empty: padding, of which only the number counts.
+    /// How to read the payload.
+    pub encoding: Encoding,
+    /// Opus of 2.5 to 120 ms. Empty: padding, of which only the number counts.
     pub payload: Arc<[u8]>,
+}
+
+/// What the payload of a [`Packet`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Encoding {
+    /// One Opus packet.
+    #[default]
+    Opus,
+    /// An Opus packet and copies of earlier ones (RFC 2198), in blocks of this payload type.
+    Red(u8),
 }
 
 /// One 20 ms Opus packet and who is to hear it.
@@ -131,6 +144,10 @@ pub struct Counters {
     pub concealed: u64,
     /// Gaps filled from the forward error correction of the packet after them.
     pub recovered: u64,
+    /// Lost packets replaced by copies that later packets carried.
+    pub replaced: u64,
+    /// Copies of lost packets that came after their time.
+    pub replaced_late: u64,
     /// Packets that came after their time or were dropped to shorten an overfull buffer.
     pub late: u64,
     /// Packets that came twice.

@@ -102,6 +102,7 @@ impl Streams {
         place.as_mut()
     }
 
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Stream> {
         self.by_profile.iter().flatten()
     }

@@ -1,4 +1,5 @@
-//! Who is a talker: chosen from the levels of arriving packets, before they are played and without decoding them.
+//! Who is a talker: chosen from the levels that arriving packets claim, before they are played and without decoding them.
+//! Who is decoded is judged by what is decoded; and who claims to be loud and is not, is not believed until it was loud.
 
 use crate::level::SILENT;
 
@@ -28,6 +29,48 @@ const ATTACK: f32 = 0.5;
 /// Share of the distance to a weaker level covered per packet: 0.4 s, over which words and pauses even out.
 const RELEASE: f32 = 0.05;
 
+/// A claim this much (dB) louder than what is decoded, of a slot that is too weak for a talker, is a lie. Levels that are
+/// measured before encoding differ from ours by a few.
+const LIE: u8 = 15;
+
+/// So many ticks of lies and a slot is not believed any more: longer than the largest jitter buffer, which lies between
+/// a claim and the sound that belongs to it.
+const LIES: u32 = 25;
+
+/// Claims older than so many ticks say nothing about what is decoded now.
+const STALE_CLAIM: u64 = 2;
+
+/// What a slot's packets claim of their level, held against what is decoded.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Honesty {
+    claim: Option<(u8, u64)>,
+    lies: u32,
+}
+
+impl Honesty {
+    /// A packet claims this level, at `tick`.
+    pub(crate) fn claims(&mut self, level: u8, tick: u64) {
+        self.claim = Some((level, tick));
+    }
+
+    /// What was decoded for this tick.
+    pub(crate) fn decodes(&mut self, level: u8, tick: u64) {
+        if level <= STAY {
+            self.lies = 0;
+            return;
+        }
+        let claim = self.claim.filter(|(_, at)| tick.saturating_sub(*at) <= STALE_CLAIM);
+        if claim.is_some_and(|(claim, _)| claim <= ENTER && level >= claim.saturating_add(LIE)) {
+            self.lies = self.lies.saturating_add(1);
+        }
+    }
+
+    /// Whether claims make a talker.
+    pub(crate) fn is_believed(&self) -> bool {
+        self.lies < LIES
+    }
+}
+
 /// How loud a slot was lately.
 #[derive(Debug, Clone)]
 pub(crate) struct Loudness {
@@ -55,6 +98,13 @@ impl Loudness {
         }
     }
 
+    /// Nothing counts but what is decoded now.
+    pub(crate) fn forget_claims(&mut self, level: u8) {
+        if level > STAY {
+            *self = Self::new();
+        }
+    }
+
     /// Whether it is to become a talker.
     pub(crate) fn enters(&self, tick: u64) -> bool {
         self.entered.is_some_and(|entered| tick.saturating_sub(entered) <= WAITING)
@@ -79,6 +129,30 @@ impl Loudness {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_claims_to_be_loud_and_is_silent_is_not_believed_until_it_is_loud() {
+        let mut honesty = Honesty::default();
+        for tick in 0..1_000 {
+            // Speech whose sound comes ten ticks after its claims, with pauses.
+            let loud = |tick: u64| tick % 100 < 60;
+            honesty.claims(if loud(tick + 10) { 25 } else { 80 }, tick);
+            honesty.decodes(if loud(tick) { 28 } else { 90 }, tick);
+            assert!(honesty.is_believed(), "{tick}");
+        }
+        for tick in 1_000..1_100 {
+            honesty.decodes(127, tick);
+        }
+        assert!(honesty.is_believed(), "who sends nothing claims nothing");
+        for tick in 1_100..1_200 {
+            honesty.claims(25, tick);
+            honesty.decodes(127, tick);
+        }
+        assert!(!honesty.is_believed());
+        honesty.claims(25, 1_200);
+        honesty.decodes(30, 1_200);
+        assert!(honesty.is_believed());
+    }
 
     #[test]
     fn one_loud_packet_makes_a_talker_and_a_second_of_silence_ends_it() {

@@ -172,6 +172,7 @@ impl Mix {
             let at = talkers.iter().position(|talker| talker.is_some_and(|talker| talker.slot == id));
             let stage = at.and_then(|at| talkers.get(at).copied().flatten()).map(|talker| talker.stage);
             fit_voice(slot, stage, &mut self.spare_voices, &mut self.counters);
+            slot.judged = false;
             let level = slot.voice.as_ref().map(|voice| voice.level());
             let quiet = level.is_none_or(|level| level > QUIET) || stage.is_some_and(Stage::precedes_move);
             if slot.voice.is_none() && stage.is_none() {
@@ -188,9 +189,19 @@ impl Mix {
             if let Some(voice) = &mut slot.voice {
                 voice.take(sound);
                 let level = voice.level();
-                if slot.unlevelled && slot.may_talk() {
+                slot.judged = slot.must_prove() || stage.is_some_and(Stage::is_heard) && slot.may_talk();
+                #[cfg(test)]
+                {
+                    slot.judged &= !self.credulous;
+                }
+                if slot.judged {
                     slot.loudness.hear(level, self.tick);
                     slot.meter.hear(level);
+                    slot.honesty.decodes(level, self.tick);
+                    if !slot.honesty.is_believed() {
+                        // Its place was had by lies, and goes to somebody else.
+                        slot.loudness.forget_claims(level);
+                    }
                 }
             } else {
                 sound.hush();
@@ -360,7 +371,7 @@ impl Mix {
 /// Gives a slot a voice, or takes it away, as it is to be decoded or not.
 fn fit_voice(slot: &mut Slot, stage: Option<Stage>, spare: &mut Vec<Voice>, counters: &mut Counters) {
     let talks = stage.is_some_and(|stage| stage != Stage::Draining);
-    let listened_to = slot.unlevelled && slot.may_talk() && slot.jitter.is_active();
+    let listened_to = slot.must_prove() && slot.jitter.is_active();
     if !(talks || listened_to) {
         spare.extend(slot.voice.take());
         spare.truncate(MAX_SPARE_VOICES);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use campanile_control::ids::SessionId;
 use campanile_media::{AudioPacket, MixFrame};
-use campanile_mixer::{Counters, Mix, MixError, MixSettings, Packet, Profile, SlotId, SlotLevel};
+use campanile_mixer::{Counters, Encoding, Mix, MixError, MixSettings, Packet, Profile, SlotId, SlotLevel};
 use campanile_signaling::Level;
 
 /// Levels are told five times a second, as Chime does.
@@ -20,6 +20,8 @@ pub struct MeetingMix {
     slots: BTreeSet<SlotId>,
     /// Slots that have sent nothing since they joined.
     unheard: BTreeSet<SlotId>,
+    /// What the metrics know of.
+    published: Counters,
 }
 
 impl MeetingMix {
@@ -29,7 +31,8 @@ impl MeetingMix {
     /// [`MixError`] if libopus makes no encoder.
     pub fn new() -> Result<Self, MixError> {
         let mix = Mix::new(MixSettings::default())?;
-        Ok(Self { mix, slots: BTreeSet::new(), unheard: BTreeSet::new() })
+        let (slots, unheard, published) = Default::default();
+        Ok(Self { mix, slots, unheard, published })
     }
 
     /// The session has a slot; `echo_of` is the session that must not hear it. Told again for a slot that is there
@@ -78,6 +81,7 @@ impl MeetingMix {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             level: packet.level,
+            encoding: packet.red.map_or(Encoding::Opus, Encoding::Red),
             payload: packet.payload,
         };
         self.mix.handle_packet(slot, packet, now);
@@ -98,6 +102,12 @@ impl MeetingMix {
     pub fn levels(&mut self) -> Vec<Level> {
         let unheard = &self.unheard;
         self.mix.levels().iter().map(|told| level(told, unheard)).collect()
+    }
+
+    /// What the mix had counted when this was last called, and what it has counted now.
+    pub fn fates(&mut self) -> (Counters, Counters) {
+        let now = self.mix.counters();
+        (std::mem::replace(&mut self.published, now), now)
     }
 
     /// What the mix has counted.

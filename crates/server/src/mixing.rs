@@ -289,6 +289,8 @@ impl<L: LevelOutlet> Loop<L> {
             frames.extend(std::iter::from_fn(|| mix.poll_output()));
             observe::mix_tick(&mix.counters());
             if tell_levels {
+                let (before, now) = mix.fates();
+                observe::mix_fates(&before, &now);
                 self.levels.levels(*meeting, MediaFact::Levels(mix.levels()));
             }
         }
@@ -326,6 +328,7 @@ mod tests {
             timestamp: 0,
             level: None,
             payload: Arc::from([0u8; 3]),
+            red: None,
             received: Instant::now(),
         })
     }

@@ -157,7 +157,14 @@ fn write_section(
     text.part(" 9 ");
     text.part(&section.protocol);
     for format in &answer.formats {
+        // Redundant audio data where the client has it: it sends what is first.
+        if let Some(red) = format.red.filter(|red| red.first) {
+            let _ = write!(text.0, " {}", red.pt);
+        }
         let _ = write!(text.0, " {}", format.pt);
+        if let Some(red) = format.red.filter(|red| !red.first) {
+            let _ = write!(text.0, " {}", red.pt);
+        }
         if let Some(rtx) = format.rtx {
             let _ = write!(text.0, " {rtx}");
         }
@@ -230,6 +237,10 @@ fn write_format(text: &mut Text, kind: Kind, format: &Format) {
             }
             None => text.line(format_args!("a=fmtp:{pt} {fmtp}")),
         }
+    }
+    if let Some(red) = format.red {
+        text.line(format_args!("a=rtpmap:{} red/48000/2", red.pt));
+        text.line(format_args!("a=fmtp:{} {pt}/{pt}", red.pt));
     }
     if let Some(rtx) = format.rtx {
         text.line(format_args!("a=rtpmap:{rtx} rtx/90000"));

@@ -146,9 +146,19 @@ pub(crate) struct Format {
     pub(crate) codec: CodecKind,
     pub(crate) pt: u8,
     pub(crate) rtx: Option<u8>,
+    /// Of Opus: how redundant audio data is offered.
+    pub(crate) red: Option<Red>,
     pub(crate) feedback: Feedback,
     /// The client's hint to its own encoder, echoed so that it stays in its remote description.
     pub(crate) start_bitrate: Option<u32>,
+}
+
+/// Redundant audio data (RFC 2198), all of whose blocks are the format it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Red {
+    pub(crate) pt: u8,
+    /// Offered before the format itself: the client wants to send it.
+    pub(crate) first: bool,
 }
 
 /// The payload types of a media session: fixed by its first offer, because one transport has one meaning for each
@@ -164,6 +174,7 @@ pub(crate) struct TableEntry {
     pub(crate) codec: CodecKind,
     pub(crate) pt: u8,
     pub(crate) rtx: Option<u8>,
+    pub(crate) red: Option<u8>,
 }
 
 impl CodecTable {
@@ -175,7 +186,9 @@ impl CodecTable {
                 continue;
             }
             let rtx = format.rtx.filter(|rtx| !table.is_taken(*rtx) && *rtx != format.pt);
-            table.entries.push(TableEntry { codec: format.codec, pt: format.pt, rtx });
+            let red = format.red.map(|red| red.pt);
+            let red = red.filter(|red| !table.is_taken(*red) && *red != format.pt && Some(*red) != rtx);
+            table.entries.push(TableEntry { codec: format.codec, pt: format.pt, rtx, red });
         }
         table
     }
@@ -192,8 +205,13 @@ impl CodecTable {
         self.entries.iter().find(|entry| entry.pt == pt).map(|entry| entry.codec)
     }
 
+    /// The payload type of redundant audio data, and that of its blocks.
+    pub(crate) fn red(&self) -> Option<(u8, u8)> {
+        self.entries.iter().find_map(|entry| Some((entry.red?, entry.pt)))
+    }
+
     fn is_taken(&self, pt: u8) -> bool {
-        self.entries.iter().any(|entry| entry.pt == pt || entry.rtx == Some(pt))
+        self.entries.iter().any(|entry| entry.pt == pt || entry.rtx == Some(pt) || entry.red == Some(pt))
     }
 
     /// What of a section is answered, in the order of the answer.
@@ -205,7 +223,8 @@ impl CodecTable {
             .filter_map(|format| {
                 let entry = self.entries.iter().find(|e| e.codec == format.codec && e.pt == format.pt)?;
                 let rtx = format.rtx.filter(|rtx| entry.rtx == Some(*rtx));
-                Some(Format { rtx, ..format.clone() })
+                let red = format.red.filter(|red| entry.red == Some(red.pt));
+                Some(Format { rtx, red, ..format.clone() })
             })
             .collect();
         if !section.rids.is_empty() {

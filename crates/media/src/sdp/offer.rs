@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::codec::{CodecKind, Feedback, Format, is_usable_pt, parameter};
+use super::codec::{CodecKind, Feedback, Format, Red, is_usable_pt, parameter};
 use super::{
     Direction, HeaderExtension, Kind, MAX_MID_LEN, MAX_RID_LEN, MAX_RIDS, MAX_SDP_LEN, MAX_SECTIONS, SdpError,
 };
@@ -356,7 +356,7 @@ fn parse_formats<'a>(raw: &Raw<'a>, listed: impl Iterator<Item = &'a str>) -> (V
 
     let mut formats: Vec<Format> = Vec::new();
     let mut opus = OpusWishes::default();
-    for pt in listed {
+    for (at, &pt) in listed.iter().enumerate() {
         let Some(slot) = lines.get(usize::from(pt)) else { continue };
         let fmtp = slot.fmtp.unwrap_or("");
         let Some(codec) = slot.rtpmap.and_then(|map| CodecKind::recognise(map, fmtp)) else { continue };
@@ -371,9 +371,24 @@ fn parse_formats<'a>(raw: &Raw<'a>, listed: impl Iterator<Item = &'a str>) -> (V
         }
         let start_bitrate = parameter(fmtp, "x-google-start-bitrate").and_then(|value| value.parse().ok());
         let feedback = merged(slot.feedback, every_feedback);
-        formats.push(Format { codec, pt, rtx: slot.rtx, feedback, start_bitrate });
+        let red = if codec == CodecKind::Opus { red_of(pt, &lines, &listed, at) } else { None };
+        formats.push(Format { codec, pt, rtx: slot.rtx, red, feedback, start_bitrate });
     }
     (formats, opus)
+}
+
+/// The payload type that carries this one redundantly: `red/48000/2` (or without its channels) with blocks of no other
+/// type (RFC 2198 §5). `at`: where in the list the carried one is.
+fn red_of(opus: u8, lines: &[PayloadLines<'_>; PAYLOAD_TYPES], listed: &[u8], at: usize) -> Option<Red> {
+    let carries = |pt: u8| {
+        let slot = lines.get(usize::from(pt))?;
+        let encoding = slot.rtpmap?.to_ascii_lowercase();
+        let of_opus = encoding == "red/48000/2" || encoding == "red/48000";
+        let blocks = slot.fmtp.filter(|_| of_opus)?;
+        blocks.split('/').all(|block| block.trim().parse() == Ok(opus)).then_some(pt)
+    };
+    let (place, pt) = listed.iter().enumerate().find_map(|(place, &pt)| Some((place, carries(pt)?)))?;
+    Some(Red { pt, first: place < at })
 }
 
 fn merged(one: Feedback, other: Feedback) -> Feedback {
@@ -437,7 +452,8 @@ mod tests {
             (Kind::Audio, Direction::SendRecv, "0")
         );
         assert_eq!(audio.ssrc, Some((3_792_621_020, None)));
-        assert_eq!(audio.formats.len(), 1, "RED is left alone");
+        assert_eq!(audio.formats.len(), 1);
+        assert_eq!(audio.formats[0].red, Some(Red { pt: 63, first: true }));
         assert_eq!(
             (camera.kind, camera.direction, camera.mid.as_str()),
             (Kind::Video, Direction::Inactive, "1")
@@ -451,6 +467,27 @@ mod tests {
         ];
         assert_eq!(codecs, expected);
         assert!(camera.extensions.iter().all(|(id, _)| ![5, 6, 7, 8, 12].contains(id)));
+    }
+
+    #[test]
+    fn redundant_audio_is_taken_only_if_it_carries_opus() {
+        let red = |from: &str, to: &str| {
+            let sdp = samples::CHROMIUM_AUDIO.replace(from, to);
+            Offer::parse(&sdp).unwrap().sections.remove(0).formats.remove(0).red
+        };
+        assert_eq!(red("AVPF 63 111", "AVPF 111 63"), Some(Red { pt: 63, first: false }));
+        assert_eq!(red("a=fmtp:63 111/111", "a=fmtp:63 111/111/111"), Some(Red { pt: 63, first: true }));
+        let refused = [
+            ("a=fmtp:63 111/111", "a=fmtp:63 111/0"),
+            ("a=fmtp:63 111/111", "a=fmtp:63 "),
+            ("a=fmtp:63 111/111", "a=x"),
+            ("red/48000/2", "red/8000"),
+            ("AVPF 63 111", "AVPF 111"),
+        ];
+        for (from, to) in refused {
+            assert_eq!(red(from, to), None, "{to}");
+        }
+        assert_eq!(Offer::parse(samples::FIREFOX_AUDIO).unwrap().sections[0].formats[0].red, None);
     }
 
     #[test]

@@ -18,6 +18,11 @@ use str0m::{Candidate, Event, Input, Output, Rtc};
 
 pub(crate) const OPUS_PT: u8 = 111;
 pub(crate) const VP8_PT: u8 = 96;
+pub(crate) const RED_PT: u8 = 63;
+
+/// What stands for redundant audio data in str0m, and how it is written.
+const RED_AS_OPUS: &str = "a=rtpmap:63 opus/48000/2\r\n";
+const RED: &str = "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n";
 
 /// One RTP packet as the browser got it.
 #[derive(Debug, Clone)]
@@ -27,6 +32,7 @@ pub(crate) struct Received {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
+    pub(crate) payload_type: u8,
     pub(crate) payload: Arc<[u8]>,
 }
 
@@ -67,6 +73,8 @@ pub(crate) struct Options {
     pub(crate) estimates: bool,
     /// Its only video codec and payload type; all that str0m knows if `None`.
     pub(crate) only: Option<(Codec, u8)>,
+    /// Offers redundant audio data.
+    pub(crate) red: bool,
 }
 
 /// One m-line on the wire.
@@ -112,6 +120,16 @@ impl Client {
                 Frequency::NINETY_KHZ,
                 None,
                 format,
+            );
+        }
+        if options.red {
+            config.codec_config().add_config(
+                RED_PT.into(),
+                None,
+                Codec::Opus,
+                Frequency::FORTY_EIGHT_KHZ,
+                Some(2),
+                FormatParams::default(),
             );
         }
         let rids = &options.rids;
@@ -194,12 +212,13 @@ impl Client {
                 receive.push(self.wanted.get(&slot.mid).copied().filter(|_| !slot.stopped));
             }
         }
+        let sdp = sdp.replace(RED_AS_OPUS, RED);
         Some(Offered { sdp, receive, order, pending })
     }
 
     pub(crate) fn accept(&mut self, offered: Offered, answer: &str, now: Instant) {
         // The answer in the order of str0m, which never recycles.
-        let (mut text, sections) = split(answer);
+        let (mut text, sections) = split(&answer.replace(RED, RED_AS_OPUS));
         assert_eq!(sections.len(), self.slots.len());
         for mid in offered.order {
             match sections.iter().find(|section| mid_of(section) == mid) {
@@ -259,6 +278,7 @@ impl Client {
                         sequence: *packet.seq_no,
                         timestamp: packet.header.timestamp,
                         marker: packet.header.marker,
+                        payload_type: *packet.header.payload_type,
                         payload: packet.payload,
                     });
                 }
@@ -275,13 +295,17 @@ impl Client {
     }
 
     pub(crate) fn send_audio(&mut self, sequence: u64, payload: &[u8], now: Instant) {
+        self.send_audio_as(OPUS_PT, sequence, payload, now);
+    }
+
+    pub(crate) fn send_audio_as(&mut self, pt: u8, sequence: u64, payload: &[u8], now: Instant) {
         let values = ExtensionValues {
             audio_level: Some(-37),
             voice_activity: Some(true),
             ..ExtensionValues::default()
         };
         let timestamp = u32::try_from(sequence * 960).unwrap();
-        let write = RtpWrite::new(OPUS_PT.into(), sequence.into(), timestamp, now, payload).ext_vals(values);
+        let write = RtpWrite::new(pt.into(), sequence.into(), timestamp, now, payload).ext_vals(values);
         self.write(self.audio, None, write, now);
     }
 

@@ -4,6 +4,7 @@
 
 mod abuse;
 mod adaption;
+mod audio;
 mod client;
 mod media;
 mod network;

@@ -13,7 +13,7 @@ use campanile_media::{
 use str0m::change::SdpApi;
 use str0m::media::{Direction, MediaKind, Mid};
 
-use crate::client::{Client, Encoder, Offered, Options};
+use crate::client::{Client, Encoder, Offered, Options, RED_PT};
 
 /// One way.
 pub(crate) const LATENCY: Duration = Duration::from_millis(10);
@@ -212,6 +212,12 @@ impl World {
     pub(crate) fn send_audio(&mut self, index: usize, sequence: u64, payload: &[u8]) {
         let now = self.now;
         self.clients[index].send_audio(sequence, payload, now);
+        self.collect(index);
+    }
+
+    pub(crate) fn send_red(&mut self, index: usize, sequence: u64, payload: &[u8]) {
+        let now = self.now;
+        self.clients[index].send_audio_as(RED_PT, sequence, payload, now);
         self.collect(index);
     }
 

@@ -59,6 +59,7 @@ fn move_about(sound: Sound, sharer: bool, cold: bool) -> Findings {
         world.join(slot, false);
     }
     world.speak(Speaker::new(VOICE, sound).clean().telling(Tells::Always(20)), false);
+    world.mix.credulous = true;
     world.speak(Speaker::quiet(MOVER).telling(Tells::Always(25)), !sharer);
     if sharer {
         world.join(3, true);
@@ -76,6 +77,7 @@ fn move_about_in(profile: Profile, sharer: bool) -> Findings {
     }
     let voice = Speaker::new(VOICE, sine(437.0, 0.2)).with_right(sine(437.0, 0.05));
     world.speak(voice.telling(Tells::Always(20)), false);
+    world.mix.credulous = true;
     let mover = Speaker::quiet(MOVER).telling(Tells::Always(25));
     if sharer {
         // The content has another profile than its sharer.
@@ -173,6 +175,7 @@ fn a_sharer_hears_no_click_when_its_content_comes_and_goes() {
 fn come_back_to_a_resting_stream(break_it: bool) -> f32 {
     let mut world = World::new();
     world.speak(Speaker::new(VOICE, sine(437.0, 0.2)).clean().telling(Tells::Always(20)), false);
+    world.mix.credulous = true;
     world.speak(Speaker::quiet(MOVER).telling(Tells::Always(25)), true);
     world.run(50);
     let mut rested = 0;

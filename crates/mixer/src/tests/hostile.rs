@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::Profile;
+use crate::{Encoding, Profile};
 
 /// One thing that happens to a mix.
 #[derive(Debug, Clone)]
@@ -14,12 +14,32 @@ enum Deed {
     Mute(u64, bool),
     Echo(u64, Option<u64>),
     Profile(u64, Profile),
-    Packet { slot: u64, skip: i64, jump: i64, level: Option<u8>, payload: Vec<u8> },
+    Packet { slot: u64, skip: i64, jump: i64, level: Option<u8>, red: bool, payload: Vec<u8> },
     Tick(u64),
     Levels,
 }
 
-fn payload() -> impl Strategy<Value = Vec<u8>> {
+/// A payload, and whether it is redundant audio data.
+fn payload() -> impl Strategy<Value = (bool, Vec<u8>)> {
+    let plain = opus().prop_map(|payload| (false, payload));
+    let copies = vec((0..6_u32, opus()), 0..4);
+    let red = (copies, opus()).prop_map(|(copies, own)| {
+        let mut packet = Vec::new();
+        for (distance, copy) in &copies {
+            let bits = (distance * 960) << 10 | copy.len() as u32;
+            packet.push(0x80 | 111);
+            packet.extend_from_slice(&bits.to_be_bytes()[1..]);
+        }
+        packet.push(111);
+        copies.into_iter().for_each(|(_, copy)| packet.extend(copy));
+        packet.extend(own);
+        (true, packet)
+    });
+    let rubbish = vec(any::<u8>(), 0..300).prop_map(|payload| (true, payload));
+    prop_oneof![5 => plain, 5 => red, 1 => rubbish]
+}
+
+fn opus() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         1 => vec(any::<u8>(), 0..300),
         // A true first byte, and rubbish after it, reaches further into the decoder.
@@ -46,8 +66,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (slot.clone(), prop::option::of(0..6_u64)).prop_map(|(slot, sharer)| Deed::Echo(slot, sharer)),
         1 => (slot.clone(), prop::sample::select(Profile::ALL.to_vec()))
             .prop_map(|(slot, profile)| Deed::Profile(slot, profile)),
-        20 => (slot, skip, jump, level, payload())
-            .prop_map(|(slot, skip, jump, level, payload)| Deed::Packet { slot, skip, jump, level, payload }),
+        20 => (slot, skip, jump, level, payload()).prop_map(|(slot, skip, jump, level, (red, payload))| {
+            Deed::Packet { slot, skip, jump, level, red, payload }
+        }),
         8 => (0..60_u64).prop_map(Deed::Tick),
         1 => Just(Deed::Levels),
     ]
@@ -74,12 +95,13 @@ fn live_through(deeds: Vec<Deed>) {
             Deed::Mute(slot, muted) => mix.set_muted(SlotId(slot), muted),
             Deed::Echo(slot, sharer) => mix.set_echo(SlotId(slot), sharer.map(SlotId)),
             Deed::Profile(slot, profile) => mix.set_profile(SlotId(slot), profile),
-            Deed::Packet { slot, skip, jump, level, payload } => {
+            Deed::Packet { slot, skip, jump, level, red, payload } => {
                 let (sequence, timestamp) = streams.entry(slot).or_insert((1_000, 1_000));
                 *sequence = sequence.wrapping_add_signed(skip);
                 *timestamp = timestamp.wrapping_add(jump as u32);
-                let packet =
-                    Packet { sequence: *sequence, timestamp: *timestamp, level, payload: Arc::from(payload) };
+                let encoding = if red { Encoding::Red(111) } else { Encoding::Opus };
+                let (sequence, timestamp, payload) = (*sequence, *timestamp, Arc::from(payload));
+                let packet = Packet { sequence, timestamp, level, encoding, payload };
                 mix.handle_packet(SlotId(slot), packet, now);
             }
             Deed::Levels => assert_eq!(mix.levels().len(), joined.len()),
@@ -125,8 +147,8 @@ proptest! {
     #[test]
     fn rubbish_never_panics(payloads in vec(payload(), 1..200)) {
         let join = [Deed::Join(0), Deed::Join(1)];
-        let packets = payloads.into_iter().flat_map(|payload| {
-            [Deed::Packet { slot: 0, skip: 1, jump: 960, level: Some(20), payload }, Deed::Tick(20)]
+        let packets = payloads.into_iter().flat_map(|(red, payload)| {
+            [Deed::Packet { slot: 0, skip: 1, jump: 960, level: Some(20), red, payload }, Deed::Tick(20)]
         });
         live_through(join.into_iter().chain(packets).collect());
     }
@@ -156,8 +178,13 @@ fn garbage_is_counted_and_concealed() {
 #[test]
 fn strangers_and_crowds_are_refused() {
     let mut world = World::new();
-    let packet =
-        Packet { sequence: 1, timestamp: 1, level: Some(1), payload: Arc::from(crate::codec::SILENCE) };
+    let packet = Packet {
+        sequence: 1,
+        timestamp: 1,
+        level: Some(1),
+        encoding: Encoding::Opus,
+        payload: Arc::from(crate::codec::SILENCE),
+    };
     world.mix.handle_packet(SlotId(9), packet, beginning());
     assert_eq!(world.mix.counters().strays, 1);
     for slot in 0..crate::MAX_SLOTS as u64 + 5 {

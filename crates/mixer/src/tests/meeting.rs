@@ -316,6 +316,90 @@ fn slots_without_levels_are_heard_too() {
 }
 
 #[test]
+fn who_claims_to_be_loud_and_sends_silence_neither_talks_nor_shows() {
+    let mut world = World::with(MixSettings { max_talkers: 2 });
+    world.join(0, true);
+    for slot in [1, 2] {
+        world.speak(Speaker::quiet(slot).telling(Tells::Always(0)), false);
+    }
+    world.run(60);
+    assert_eq!(world.mix.counters().talkers, 0, "their places are free again");
+    world.speak(Speaker::new(3, sine(440.0, 0.1)).clean(), false);
+    world.speak(Speaker::new(4, sine(1_000.0, 0.1)).clean(), false);
+    for _ in 0..30 {
+        world.run(10);
+        let volumes: Vec<_> = world.mix.levels().iter().map(|level| level.volume).collect();
+        assert_eq!(volumes[..3], [127, 127, 127]);
+        assert_eq!(world.mix.counters().talkers, 2);
+    }
+    for frequency in [440.0, 1_000.0] {
+        assert!(decibels(tone(world.heard(0, 200), frequency) / 0.1).abs() < 0.5);
+    }
+    // Who was caught is heard all the same when it really speaks, louder than the others.
+    world.speaker(1).canned = None;
+    world.speaker(1).sound = sine(2_710.0, 0.4);
+    world.run(60);
+    assert!(decibels(tone(world.heard(0, 20), 2_710.0) / 0.4).abs() < 0.5);
+    world.mix.levels();
+    world.run(10);
+    assert_eq!(world.mix.levels()[1].volume, 11);
+}
+
+#[test]
+fn a_talker_shows_what_is_decoded_whatever_it_claims() {
+    let mut world = World::new();
+    world.join(0, false);
+    world.speak(Speaker::new(1, sine(440.0, 0.01)).clean().telling(Tells::Always(5)), false);
+    for _ in 0..20 {
+        world.run(10);
+        let volume = world.mix.levels()[1].volume;
+        assert!(volume == 127 || volume == 43, "{volume}");
+    }
+    assert_eq!(world.mix.levels()[1].volume, 127, "nothing since the last report");
+}
+
+#[test]
+fn a_pause_of_the_sender_is_silence_and_no_loss() {
+    let mut world = World::new();
+    world.join(0, true);
+    world.speak(Speaker::new(1, sine(440.0, 0.2)).clean(), false);
+    world.run(100);
+    world.mix.levels();
+    let before = world.mix.counters();
+    for _ in 0..5 {
+        // One byte says that nothing follows; 400 ms later comes a frame, and another such byte.
+        world.speaker(1).canned = Some(Arc::from([0xf8_u8]));
+        world.speaker(1).tells = Tells::Always(127);
+        world.run(1);
+        world.speaker(1).sending = false;
+        world.run(10);
+        let level = world.mix.levels()[1];
+        assert_eq!(level.packets, level.expected);
+        world.run(10);
+        assert!(world.heard(0, 15).iter().all(|s| s.abs() < 1e-3), "no noise");
+        let level = world.mix.levels()[1];
+        assert_eq!((level.packets, level.expected), (0, 0));
+        world.speaker(1).sending = true;
+        world.speaker(1).canned = Some(Arc::from(crate::codec::SILENCE));
+        world.run(1);
+    }
+    world.speaker(1).canned = None;
+    world.speaker(1).tells = Tells::Truth;
+    world.run(60);
+    let after = world.mix.counters();
+    assert_eq!((after.concealed, after.recovered), (before.concealed, before.recovered));
+    assert_eq!((after.late, after.restarts), (0, 0));
+    assert!(decibels(tone(world.heard(0, 40), 440.0) / 0.2).abs() < 0.5);
+    // Timestamps that jump without a number missing are a pause too, told too late.
+    world.speaker(1).sending = false;
+    world.run(30);
+    world.speaker(1).sending = true;
+    world.run(60);
+    let level = world.mix.levels()[1];
+    assert_eq!(level.packets, level.expected);
+}
+
+#[test]
 fn levels_tell_volume_and_arrivals() {
     let mut world = World::new();
     world.speak(Speaker::new(1, sine(440.0, 0.1)), false);
@@ -330,7 +414,9 @@ fn levels_tell_volume_and_arrivals() {
         world.run(10);
         let levels = world.mix.levels();
         assert_eq!(levels.iter().map(|level| level.slot.0).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(levels.iter().map(|level| level.volume).collect::<Vec<_>>(), [23, 127, 127]);
+        // What is decoded, which may be all concealment for a while.
+        assert!((23..=35).contains(&levels[0].volume), "{levels:?}");
+        assert_eq!((levels[1].volume, levels[2].volume), (127, 127));
         assert_eq!((levels[2].packets, levels[2].expected), (0, 10));
         packets += levels[0].packets;
         expected += levels[0].expected;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::level::level_of;
-use crate::{Counters, Mix, MixSettings, Packet, Profile, SlotId, TICK, TICK_SAMPLES};
+use crate::{Counters, Encoding, Mix, MixSettings, Packet, Profile, SlotId, TICK, TICK_SAMPLES};
 
 const RATE: f32 = 48_000.0;
 
@@ -123,6 +123,10 @@ pub(crate) struct Speaker {
     pub(crate) phase: u64,
     /// Sent instead of captured sound: many open microphones in silence are not worth encoding one by one.
     pub(crate) canned: Option<Arc<[u8]>>,
+    /// Copies of earlier packets in every packet, how far they are apart, and those packets.
+    pub(crate) copies: usize,
+    pub(crate) apart: usize,
+    before: Vec<(u32, Arc<[u8]>)>,
 }
 
 impl Speaker {
@@ -144,6 +148,9 @@ impl Speaker {
             clock: 4_800_000,
             phase: 7_000,
             canned: None,
+            copies: 0,
+            apart: 1,
+            before: Vec::new(),
         }
     }
 
@@ -176,6 +183,23 @@ impl Speaker {
         self
     }
 
+    /// With copies of the packets before it.
+    fn redundant(&self, timestamp: u32, own: &[u8]) -> Arc<[u8]> {
+        let mut packet = Vec::new();
+        // Their length has ten bits.
+        let copies = self.before.iter().skip(self.apart - 1).step_by(self.apart).rev();
+        let copies = copies.filter(|(_, copy)| copy.len() < 1 << 10);
+        for (earlier, copy) in copies.clone() {
+            let bits = timestamp.wrapping_sub(*earlier) << 10 | copy.len() as u32;
+            packet.push(0x80 | 111);
+            packet.extend_from_slice(&bits.to_be_bytes()[1..]);
+        }
+        packet.push(111);
+        copies.for_each(|(_, copy)| packet.extend_from_slice(copy));
+        packet.extend_from_slice(own);
+        Arc::from(packet)
+    }
+
     /// The packets captured until `now` (microseconds since the beginning), with the time each is complete.
     fn capture(&mut self, now: u64) -> Vec<(u64, Packet)> {
         let mut packets = Vec::new();
@@ -206,7 +230,15 @@ impl Speaker {
                 Tells::Nothing => None,
                 Tells::Always(level) => Some(level),
             };
-            packets.push((complete, Packet { sequence: self.sequence, timestamp, level, payload }));
+            let own = Arc::clone(&payload);
+            let (encoding, payload) = match self.copies {
+                0 => (Encoding::Opus, payload),
+                _ => (Encoding::Red(111), self.redundant(timestamp, &payload)),
+            };
+            self.before.insert(0, (timestamp, own));
+            self.before.truncate(self.copies * self.apart);
+            let sequence = self.sequence;
+            packets.push((complete, Packet { sequence, timestamp, level, encoding, payload }));
             self.sequence += 1;
         }
     }

@@ -45,7 +45,8 @@ fn padding_that_came_is_no_loss() {
     let (sequence, timestamp) = (world.speaker(1).sequence, world.speaker(1).timestamp);
     let now = world.instant(world.now);
     for n in 0..500 {
-        let padding = Packet { sequence: sequence + n, timestamp, level: None, payload: Arc::from([]) };
+        let (sequence, encoding) = (sequence + n, Encoding::Opus);
+        let padding = Packet { sequence, timestamp, level: None, encoding, payload: Arc::from([]) };
         world.mix.handle_packet(SlotId(1), padding, now);
     }
     world.speaker(1).sequence += 500;
@@ -82,6 +83,100 @@ fn what_forward_error_correction_carries_is_used() {
     };
     let (with, without) = (error(true), error(false));
     assert!(with < 0.8 * without, "{with} and {without}");
+}
+
+/// A tone over a network that loses packets by these dice; what was filled and how, and the level's error.
+fn lossy(copies: usize, mut lost: impl FnMut(u64) -> bool + 'static) -> (World, Counters) {
+    let mut world = tone_world();
+    world.speaker(1).copies = copies;
+    world.network = Box::new(move |sequence| if lost(sequence) { vec![] } else { vec![0] });
+    let counters = world.run(3_000);
+    (world, counters)
+}
+
+#[test]
+fn copies_replace_what_is_lost() {
+    for (copies, percent) in [(1, 5), (2, 5), (1, 15), (2, 15), (4, 30)] {
+        let mut dice = Dice::new(10);
+        let (mut world, counters) = lossy(copies, move |_| dice.chance(percent));
+        let filled = counters.concealed + counters.recovered;
+        let lost = 30 * percent;
+        // What is lost together with all its copies.
+        let hopeless = lost as f32 * (percent as f32 / 100.0).powi(copies as i32);
+        assert!(
+            (filled as f32) < 3.0 * hopeless + 15.0,
+            "{copies} {percent}: {filled} of {lost}, {counters:?}"
+        );
+        assert_eq!((counters.late, counters.restarts, counters.garbage, counters.duplicates), (0, 0, 0, 0));
+        let backlog = backlog(&mut world, 1);
+        assert!(backlog <= 60 + 20 * copies as i64, "{copies} {percent}: {backlog} ms");
+        // Real loss is what is told, not what was heard.
+        let level = world.mix.levels()[1];
+        let arrived = level.packets as f32 / level.expected as f32;
+        assert!((arrived - 1.0 + percent as f32 / 100.0).abs() < 0.04, "{level:?}");
+    }
+}
+
+#[test]
+fn the_buffer_grows_to_the_distance_of_the_copies() {
+    // As the Chime SDK sends them: two copies, 40 and 80 ms old.
+    let mut world = tone_world();
+    (world.speaker(1).copies, world.speaker(1).apart) = (2, 2);
+    let mut dice = Dice::new(13);
+    world.network = Box::new(move |_| if dice.chance(10) { vec![] } else { vec![0] });
+    let before = world.run(500);
+    let after = world.run(3_000);
+    let filled = after.concealed + after.recovered - before.concealed - before.recovered;
+    assert!(filled <= 40, "{filled} of 300: {before:?} {after:?}");
+    assert!(before.replaced_late > 0 && after.replaced > 280, "{before:?} {after:?}");
+    let grown = backlog(&mut world, 1);
+    assert!((60..=140).contains(&grown), "{grown} ms");
+    // And shrinks when nothing is lost any more.
+    world.network = Box::new(|_| vec![0]);
+    world.run(2_500);
+    let shrunk = backlog(&mut world, 1);
+    assert!(shrunk <= 80, "{shrunk} ms");
+}
+
+#[test]
+fn padding_between_packets_does_not_mislead_copies() {
+    let mut world = tone_world();
+    world.speaker(1).copies = 1;
+    let mut dice = Dice::new(12);
+    world.network = Box::new(move |_| if dice.chance(15) { vec![] } else { vec![0] });
+    for _ in 0..1_000 {
+        world.step();
+        // Numbers that carry nothing, of which some are lost too.
+        world.speaker(1).sequence += 2;
+        let (sequence, timestamp) = (world.speaker(1).sequence - 1, world.speaker(1).timestamp);
+        let now = world.instant(world.now);
+        let (encoding, payload) = (Encoding::Red(111), Arc::from([]));
+        world.mix.handle_packet(
+            SlotId(1),
+            Packet { sequence, timestamp, level: None, encoding, payload },
+            now,
+        );
+    }
+    let counters = world.mix.counters();
+    assert!(counters.replaced > 100, "{counters:?}");
+    assert!(counters.concealed + counters.recovered < 60, "{counters:?}");
+    assert_eq!((counters.late, counters.restarts, counters.garbage), (0, 0, 0));
+    assert!(tone_error(&world, 900) < 0.5);
+}
+
+#[test]
+fn originals_that_come_after_their_copies_are_no_trouble() {
+    let mut world = tone_world();
+    world.speaker(1).copies = 2;
+    world.network = Box::new(|sequence| if sequence % 3 == 0 { vec![70 * MS] } else { vec![0] });
+    let counters = world.run(1_000);
+    assert!(counters.replaced > 300, "{counters:?}");
+    assert!(counters.late <= 1, "before the first copy: {counters:?}");
+    assert_eq!((counters.restarts, counters.duplicates), (0, 0), "{counters:?}");
+    assert!(counters.concealed + counters.stretched <= 4, "{counters:?}");
+    assert!(backlog(&mut world, 1) <= 80);
+    let level = world.mix.levels()[1];
+    assert!(level.packets + 5 >= level.expected, "they came: {level:?}");
 }
 
 #[test]
@@ -304,6 +399,7 @@ fn a_flood_of_packets_is_bounded() {
             sequence: sequence + n,
             timestamp: timestamp.wrapping_add(n as u32 * 960),
             level: Some(20),
+            encoding: Encoding::Opus,
             payload: Arc::from(crate::codec::SILENCE),
         };
         world.mix.handle_packet(SlotId(1), packet, now);

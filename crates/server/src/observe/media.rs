@@ -19,6 +19,11 @@ pub fn describe() {
         "campanile_mixer_overflow_total",
         "Audio packets or mixes dropped because a queue was full"
     );
+    describe_counter!(
+        "campanile_mixer_packets_total",
+        "Audio packets of talkers by fate: decoded, or lost and concealed, recovered from forward error correction, or \
+         replaced by a copy"
+    );
     describe_counter!("campanile_mixer_stalls_total", "Times the mixer was held up too long to make good");
     describe_counter!("campanile_media_packets_total", "Datagrams of the media workers, by direction");
     describe_counter!("campanile_media_bytes_total", Unit::Bytes, "Their bytes");
@@ -73,6 +78,22 @@ pub fn mixer_stalled() {
 /// One tick of one meeting's mix.
 pub fn mix_tick(counters: &campanile_mixer::Counters) {
     histogram!("campanile_mixer_encodes_per_tick").record(f64::from(counters.encodes_last_tick));
+}
+
+/// What a mix did between two looks at its counters.
+pub fn mix_fates(before: &campanile_mixer::Counters, now: &campanile_mixer::Counters) {
+    for (fate, before, now) in [
+        ("decoded", before.decodes, now.decodes),
+        ("concealed", before.concealed, now.concealed),
+        ("recovered", before.recovered, now.recovered),
+        ("replaced", before.replaced, now.replaced),
+        ("replaced-late", before.replaced_late, now.replaced_late),
+        ("late", before.late, now.late),
+        ("duplicate", before.duplicates, now.duplicates),
+        ("garbage", before.garbage, now.garbage),
+    ] {
+        counter!("campanile_mixer_packets_total", "fate" => fate).increment(now.saturating_sub(before));
+    }
 }
 
 /// One tick of all mixes.
