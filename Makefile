@@ -44,6 +44,13 @@ measure: setup ## The numbers of docs/performance.md: join time, CPU, memory, st
 	cargo build --release --locked -p campanile-server
 	CAMPANILE_BIN="$(target)/release/campanile" node $(clients)/browser/measure.mjs
 
+.PHONY: quality
+quality: ## What becomes of speech in codec and mixer: PESQ, delay, cost (needs espeak-ng and sox)
+	cargo build --release --locked -p campanile-mixer --example quality
+	test -d bench/quality/.venv || python3 -m venv bench/quality/.venv
+	bench/quality/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/quality/requirements.txt
+	bench/quality/.venv/bin/python bench/quality/quality.py "$(target)/release/examples/quality"
+
 .PHONY: setup
 setup: preflight-test console $(clients)/node_modules/.stamp $(addsuffix /.stamp,$(venvs)) ## What the tests need, into ignored folders
 
