@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| campanile_fuzz::page::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| campanile_fuzz::aws::page::run(data));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| campanile_fuzz::sigv4::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| campanile_fuzz::aws::sigv4::run(data));
