@@ -5,3 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aws;
+pub mod input;
+pub mod media;
+pub mod mixer;
+pub mod signaling;

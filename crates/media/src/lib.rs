@@ -27,6 +27,8 @@ mod crossing;
 mod demux;
 mod entropy;
 mod forward;
+#[cfg(feature = "fuzzing")]
+mod fuzzing;
 mod layers;
 mod negotiation;
 mod path;

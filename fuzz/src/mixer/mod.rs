@@ -1,0 +1,3 @@
+//! What clients send to a mix.
+
+pub mod opus;
