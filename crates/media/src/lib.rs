@@ -25,6 +25,7 @@ mod cap;
 mod counters;
 mod crossing;
 mod demux;
+mod dtls;
 mod entropy;
 mod forward;
 #[cfg(feature = "fuzzing")]

@@ -94,7 +94,7 @@ impl Worker {
                 candidates.push(candidate);
             }
         }
-        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+        let crypto = Arc::new(crate::dtls::crypto());
         let certificate = crypto.dtls_provider.generate_certificate().ok_or(WorkerError::NoCertificate)?;
         let bytes = crypto.sha256_provider.sha256(&certificate.certificate).to_vec();
         let fingerprint = Fingerprint { hash_func: "sha-256".to_owned(), bytes }.to_string();
