@@ -51,8 +51,8 @@ impl CodecKind {
         }
     }
 
-    /// Reads `a=rtpmap` and `a=fmtp`. `None`: not a codec that is forwarded here.
-    pub(crate) fn recognise(encoding: &str, fmtp: &str) -> Option<CodecKind> {
+    /// Reads `a=rtpmap`. Of these the parameters decide whether they are forwarded here: see [`Self::fits`].
+    pub(crate) fn named(encoding: &str) -> Option<CodecKind> {
         let mut parts = encoding.split('/');
         let name = parts.next()?;
         let clock = parts.next()?;
@@ -65,15 +65,26 @@ impl CodecKind {
         if name.eq_ignore_ascii_case("VP8") {
             Some(CodecKind::Vp8)
         } else if name.eq_ignore_ascii_case("VP9") {
-            is_zero(parameter(fmtp, "profile-id")).then_some(CodecKind::Vp9)
+            Some(CodecKind::Vp9)
         } else if name.eq_ignore_ascii_case("AV1") {
-            is_zero(parameter(fmtp, "profile")).then_some(CodecKind::Av1)
+            Some(CodecKind::Av1)
         } else if name.eq_ignore_ascii_case("H264") {
-            let single_nal = parameter(fmtp, "packetization-mode") != Some("1");
-            let constrained = parameter(fmtp, "profile-level-id").is_some_and(is_constrained_baseline);
-            (constrained && !single_nal).then_some(CodecKind::H264)
+            Some(CodecKind::H264)
         } else {
             None
+        }
+    }
+
+    /// Reads `a=fmtp`: whether this profile of the codec is forwarded here.
+    pub(crate) fn fits(self, fmtp: &str) -> bool {
+        match self {
+            CodecKind::Opus | CodecKind::Vp8 => true,
+            CodecKind::Vp9 => is_zero(parameter(fmtp, "profile-id")),
+            CodecKind::Av1 => is_zero(parameter(fmtp, "profile")),
+            CodecKind::H264 => {
+                let single_nal = parameter(fmtp, "packetization-mode") != Some("1");
+                !single_nal && parameter(fmtp, "profile-level-id").is_some_and(is_constrained_baseline)
+            }
         }
     }
 }
@@ -269,7 +280,8 @@ mod tests {
             ("", "", None),
         ];
         for (encoding, fmtp, expected) in table {
-            assert_eq!(CodecKind::recognise(encoding, fmtp), expected, "{encoding} {fmtp}");
+            let codec = CodecKind::named(encoding).filter(|codec| codec.fits(fmtp));
+            assert_eq!(codec, expected, "{encoding} {fmtp}");
         }
     }
 

@@ -102,7 +102,31 @@ impl Offer {
 #[derive(Debug, Default)]
 struct Raw<'a> {
     media_line: &'a str,
+    /// Values of `a=rtpmap`, `a=fmtp` and `a=rtcp-fb`: nine of ten lines. Apart from the others, which are looked through
+    /// a dozen times.
+    formats: Vec<(FormatLine, &'a str)>,
     attributes: Vec<(&'a str, &'a str)>,
+}
+
+/// Which of the attributes that begin with a payload type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FormatLine {
+    Rtpmap,
+    Fmtp,
+    RtcpFb,
+}
+
+impl FormatLine {
+    /// The kind and the value of such an attribute.
+    fn of(attribute: &str) -> Option<(FormatLine, &str)> {
+        if let Some(value) = attribute.strip_prefix("rtcp-fb:") {
+            Some((FormatLine::RtcpFb, value))
+        } else if let Some(value) = attribute.strip_prefix("rtpmap:") {
+            Some((FormatLine::Rtpmap, value))
+        } else {
+            Some((FormatLine::Fmtp, attribute.strip_prefix("fmtp:")?))
+        }
+    }
 }
 
 impl<'a> Raw<'a> {
@@ -127,10 +151,13 @@ fn split_sections<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(Raw<'a>, 
             if sections.len() == MAX_SECTIONS {
                 return Err(SdpError::TooManySections);
             }
-            sections.push(Raw { media_line, attributes: Vec::new() });
+            sections.push(Raw { media_line, ..Raw::default() });
         } else if let Some(attribute) = line.strip_prefix("a=") {
-            let pair = attribute.split_once(':').unwrap_or((attribute, ""));
-            sections.last_mut().unwrap_or(&mut session).attributes.push(pair);
+            let current = sections.last_mut().unwrap_or(&mut session);
+            match FormatLine::of(attribute) {
+                Some(line) => current.formats.push(line),
+                None => current.attributes.push(attribute.split_once(':').unwrap_or((attribute, ""))),
+            }
         }
     }
     Ok((session, sections))
@@ -337,18 +364,19 @@ struct PayloadLines<'a> {
 fn parse_formats<'a>(raw: &Raw<'a>, listed: impl Iterator<Item = &'a str>) -> (Vec<Format>, OpusWishes) {
     let mut lines = [PayloadLines::default(); PAYLOAD_TYPES];
     let mut every_feedback = Feedback::default();
-    for (name, value) in &raw.attributes {
-        let Some((pt, rest)) = value.split_once(' ') else { continue };
-        if *name == "rtcp-fb" && pt == "*" {
+    for (line, value) in &raw.formats {
+        // Shorter than what a search for a character prepares for.
+        let Some(space) = value.bytes().position(|byte| byte == b' ') else { continue };
+        let (Some(pt), Some(rest)) = (value.get(..space), value.get(space + 1..)) else { continue };
+        if *line == FormatLine::RtcpFb && pt == "*" {
             every_feedback.add(rest);
             continue;
         }
         let Some(slot) = pt.parse::<usize>().ok().and_then(|pt| lines.get_mut(pt)) else { continue };
-        match *name {
-            "rtpmap" => slot.rtpmap = slot.rtpmap.or(Some(rest.trim())),
-            "fmtp" => slot.fmtp = slot.fmtp.or(Some(rest.trim())),
-            "rtcp-fb" => slot.feedback.add(rest),
-            _ => {}
+        match line {
+            FormatLine::Rtpmap => slot.rtpmap = slot.rtpmap.or(Some(rest.trim())),
+            FormatLine::Fmtp => slot.fmtp = slot.fmtp.or(Some(rest.trim())),
+            FormatLine::RtcpFb => slot.feedback.add(rest),
         }
     }
     let listed = mark_listed(&mut lines, listed);
@@ -359,8 +387,9 @@ fn parse_formats<'a>(raw: &Raw<'a>, listed: impl Iterator<Item = &'a str>) -> (V
     for (at, &pt) in listed.iter().enumerate() {
         let Some(slot) = lines.get(usize::from(pt)) else { continue };
         let fmtp = slot.fmtp.unwrap_or("");
-        let Some(codec) = slot.rtpmap.and_then(|map| CodecKind::recognise(map, fmtp)) else { continue };
-        if formats.iter().any(|format| format.codec == codec) {
+        let Some(codec) = slot.rtpmap.and_then(CodecKind::named) else { continue };
+        // The parameters are looked at last: browsers list a dozen kinds of H.264.
+        if formats.iter().any(|format| format.codec == codec) || !codec.fits(fmtp) {
             continue;
         }
         if codec == CodecKind::Opus {
@@ -420,9 +449,12 @@ fn mark_listed<'a>(
 fn link_rtx(lines: &mut [PayloadLines<'_>; PAYLOAD_TYPES], listed: &[u8]) {
     for pt in listed {
         let Some(slot) = lines.get(usize::from(*pt)) else { continue };
-        let is_rtx = slot.rtpmap.is_some_and(|map| map.to_ascii_lowercase().starts_with("rtx/"));
-        let apt = slot.fmtp.and_then(|fmtp| parameter(fmtp, "apt")).and_then(|apt| apt.parse::<usize>().ok());
-        let Some(apt) = apt.filter(|_| is_rtx) else { continue };
+        let name = slot.rtpmap.and_then(|map| map.as_bytes().first_chunk::<4>());
+        let Some(fmtp) = slot.fmtp.filter(|_| name.is_some_and(|name| name.eq_ignore_ascii_case(b"rtx/")))
+        else {
+            continue;
+        };
+        let Some(apt) = parameter(fmtp, "apt").and_then(|apt| apt.parse::<usize>().ok()) else { continue };
         if let Some(main) = lines.get_mut(apt) {
             main.rtx = main.rtx.or(Some(*pt));
         }
