@@ -42,7 +42,11 @@ pub fn run(data: &[u8]) {
     let changed = checked(&mut world, &second, send, receive);
     if let (Some(answer), Some(changed)) = (&answer, &changed) {
         for name in ["ice-ufrag", "ice-pwd", "fingerprint"] {
-            assert_eq!(attribute(&answer.sdp, name), attribute(&changed.sdp, name));
+            // An answer that rejects everything says nothing of that sort.
+            if let (Some(before), Some(after)) = (attribute(&answer.sdp, name), attribute(&changed.sdp, name))
+            {
+                assert_eq!(before, after);
+            }
         }
     }
     let before = world.counters();
