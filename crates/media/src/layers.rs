@@ -1,6 +1,6 @@
 //! Who publishes what, who wants it, and when a publisher is asked for a keyframe.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use slotmap::{SlotMap, new_key_type};
@@ -30,6 +30,10 @@ const PRESUMED: u64 = 80;
 /// A publisher that does not answer (its request or its keyframe was lost, or it sends nothing at all) is asked again
 /// after twice the time, up to this.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Packets kept while somebody waits for a keyframe, in case its first packet comes after others of it: a second of a
+/// large picture. Beyond, the oldest go, and a keyframe from before them is no place to start.
+const MAX_AHEAD: usize = 256;
 
 /// One receive section that a layer feeds or will feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +73,43 @@ pub(crate) struct Layer {
     pub(crate) told: Option<Bitrate>,
     /// Of a layer of another worker: that worker knows that it is wanted here.
     pub(crate) asked_for: bool,
+    ahead: Ahead,
     pub(crate) armed: Option<Instant>,
 }
 
+/// What has come since somebody began to wait for a keyframe.
+#[derive(Debug, Default)]
+struct Ahead {
+    packets: BTreeMap<u64, VideoPacket>,
+    /// Everything that came with this number or a higher one is in `packets`. `None`: nothing is kept.
+    complete_from: Option<u64>,
+}
+
+impl Ahead {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn keep(&mut self, packet: &VideoPacket, newest: Option<u64>) {
+        self.complete_from.get_or_insert(newest.map_or(packet.sequence, |newest| newest.saturating_add(1)));
+        self.packets.insert(packet.sequence, packet.clone());
+        if self.packets.len() > MAX_AHEAD
+            && let Some((oldest, _)) = self.packets.pop_first()
+        {
+            self.complete_from = self.complete_from.max(Some(oldest.saturating_add(1)));
+        }
+    }
+}
+
 /// What a packet told about its layer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Observed {
     /// It is the first packet of the layer.
     pub(crate) first: bool,
     /// It starts a keyframe at which receivers may start.
     pub(crate) keyframe: bool,
+    /// What follows it and came before it, for those who start with it.
+    pub(crate) ahead: Vec<VideoPacket>,
 }
 
 impl Layer {
@@ -108,20 +139,30 @@ impl Layer {
         !self.subscribers.is_empty()
     }
 
-    /// Takes note of a packet. A keyframe's first packet that comes late (resent) is no place to start: what followed
-    /// it has gone by already.
+    /// Takes note of a packet. A keyframe's first packet that comes late (overtaken, or resent) is a place to start only
+    /// if nothing that followed it has gone by.
     pub(crate) fn observe(&mut self, packet: &VideoPacket) -> Observed {
         let first = !std::mem::replace(&mut self.live, true);
+        let same = self.newest.filter(|(ssrc, _)| *ssrc == packet.ssrc).map(|(_, newest)| newest);
+        if same.is_none() || !self.keyframes.wanted {
+            self.ahead.clear();
+        }
         let late = self.newest.is_some_and(|(ssrc, newest)| ssrc == packet.ssrc && packet.sequence < newest);
         if !late {
             self.newest = Some((packet.ssrc, packet.sequence));
         }
-        let keyframe = packet.keyframe && !late;
+        let is_whole = self.ahead.complete_from.is_some_and(|from| packet.sequence >= from);
+        let keyframe = packet.keyframe && (!late || is_whole);
+        let mut ahead = Vec::new();
         if keyframe {
             self.keyframes.arrived();
+            ahead.extend(self.ahead.packets.split_off(&packet.sequence).into_values());
+            self.ahead.clear();
+        } else if self.keyframes.wanted {
+            self.ahead.keep(packet, same);
         }
         self.meter.add(packet.payload.len(), packet.received);
-        Observed { first, keyframe }
+        Observed { first, keyframe, ahead }
     }
 }
 
@@ -242,6 +283,7 @@ impl Layers {
                 meter: RateMeter::default(),
                 told: None,
                 asked_for: false,
+                ahead: Ahead::default(),
                 armed: None,
             })
         });
@@ -258,6 +300,7 @@ impl Layers {
         if layer.publisher.replace(publisher).is_none() {
             layer.live = false;
             layer.newest = None;
+            layer.ahead.clear();
             layer.meter = RateMeter::default();
             layer.told = None;
             layer.asked_for = false;
@@ -295,6 +338,7 @@ impl Layers {
         layer.keyframes.forget();
         layer.elsewhere.clear();
         let source = (layer.meeting, layer.group);
+        layer.ahead.clear();
         let waiting = layer.subscribers.clone();
         self.leave_source(source, key);
         self.forget_if_unused(key);
@@ -367,7 +411,74 @@ impl Layers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::sdp::codec::CodecKind;
+
+    fn layer() -> Layer {
+        Layer {
+            meeting: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
+            stream: StreamId(1),
+            publisher: None,
+            group: GroupId(1),
+            most: None,
+            subscribers: Vec::new(),
+            elsewhere: Vec::new(),
+            keyframes: KeyframePolicy::default(),
+            live: false,
+            newest: None,
+            meter: RateMeter::default(),
+            told: None,
+            asked_for: false,
+            ahead: Ahead::default(),
+            armed: None,
+        }
+    }
+
+    /// Whether a packet is a place to start, and what follows it that came before it.
+    fn see(layer: &mut Layer, sequence: u64, keyframe: bool) -> (bool, Vec<u64>) {
+        let observed = layer.observe(&VideoPacket {
+            codec: CodecKind::Vp8,
+            ssrc: 7,
+            sequence,
+            timestamp: 0,
+            marker: false,
+            payload: Arc::from([0_u8; 3]),
+            vp8: None,
+            keyframe,
+            orientation: None,
+            received: Instant::now(),
+        });
+        (observed.keyframe, observed.ahead.iter().map(|packet| packet.sequence).collect())
+    }
+
+    #[test]
+    fn a_keyframe_whose_first_packet_is_overtaken_is_a_place_to_start() {
+        let mut layer = layer();
+        see(&mut layer, 10, false);
+        layer.keyframes.want();
+        for sequence in [13, 12, 15] {
+            assert_eq!(see(&mut layer, sequence, false), (false, vec![]));
+        }
+        assert_eq!(see(&mut layer, 11, true), (true, vec![12, 13, 15]));
+        assert_eq!(see(&mut layer, 14, false), (false, vec![]), "nobody waits any more");
+        assert_eq!(see(&mut layer, 16, true), (true, vec![]));
+    }
+
+    #[test]
+    fn a_keyframe_of_which_something_has_gone_by_is_none() {
+        let mut layer = layer();
+        see(&mut layer, 10, false);
+        layer.keyframes.want();
+        see(&mut layer, 12, false);
+        assert_eq!(see(&mut layer, 9, true), (false, vec![]), "10 came before anybody waited");
+        for sequence in 13..=(13 + MAX_AHEAD as u64) {
+            see(&mut layer, sequence, false);
+        }
+        assert_eq!(see(&mut layer, 11, true), (false, vec![]), "12 was given up");
+        assert!(layer.ahead.packets.len() <= MAX_AHEAD);
+    }
 
     #[test]
     fn a_wish_during_the_throttle_is_kept() {

@@ -392,7 +392,13 @@ impl Worker {
         while let Some(subscriber) = self.layers.subscriber(key, index) {
             index += 1;
             let outcome = self.with_session(subscriber.session, |session, sink| {
-                session.forward(subscriber.section, key, &packet, now, sink)
+                let outcome = session.forward(subscriber.section, key, &packet, now, sink)?;
+                if matches!(outcome, Forwarded::Switched { .. }) {
+                    for later in &observed.ahead {
+                        session.forward(subscriber.section, key, later, now, sink)?;
+                    }
+                }
+                Ok(outcome)
             });
             match outcome {
                 Some(Forwarded::Switched { from: Some(from) }) => {
