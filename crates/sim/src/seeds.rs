@@ -1,0 +1,53 @@
+//! Runs a scenario for many seeds, and says how to run the one that failed again.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Runs one seed (`7`), or a range of them (`7..20`), instead of those of the test.
+const SEED_VARIABLE: &str = "CAMPANILE_SIM_SEED";
+
+/// `make test-long` sets it.
+const LONG_VARIABLE: &str = "CAMPANILE_LONG";
+
+/// Whether the long forms are asked for.
+pub fn is_long() -> bool {
+    std::env::var_os(LONG_VARIABLE).is_some()
+}
+
+/// Runs `scenario` for each of `seeds`, or for the seed that `CAMPANILE_SIM_SEED` names. A seed that fails is printed
+/// with the way to run it again.
+///
+/// # Panics
+/// Where the scenario does.
+#[expect(clippy::print_stderr, reason = "a failing test is read by people")]
+pub fn run_seeds(test: &str, seeds: impl IntoIterator<Item = u64>, scenario: impl Fn(u64)) {
+    let named = std::env::var(SEED_VARIABLE).ok().and_then(|text| named_seeds(&text));
+    let seeds: Vec<u64> = named.map_or_else(|| seeds.into_iter().collect(), Iterator::collect);
+    for seed in seeds {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
+            eprintln!(
+                "seed {seed} failed; again: {SEED_VARIABLE}={seed} cargo test -p campanile-sim --test scenarios {test} \
+                 -- --include-ignored --nocapture"
+            );
+            resume_unwind(panic);
+        }
+    }
+}
+
+fn named_seeds(text: &str) -> Option<std::ops::Range<u64>> {
+    let (from, to) = text.split_once("..").unwrap_or((text, ""));
+    let from: u64 = from.parse().ok()?;
+    let to = if to.is_empty() { from.checked_add(1)? } else { to.parse().ok()? };
+    Some(from..to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_have_names() {
+        assert_eq!(named_seeds("7"), Some(7..8));
+        assert_eq!(named_seeds("7..20"), Some(7..20));
+        assert_eq!(named_seeds("seven"), None);
+    }
+}

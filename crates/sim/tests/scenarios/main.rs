@@ -1,0 +1,59 @@
+//! Meetings in virtual time, each from a seed.
+//!
+//! What is small runs by default. The long forms run with `--include-ignored` (`make test-long`): a thousand seeds, the
+//! largest meeting. `CAMPANILE_SIM_SEED=n` runs one seed of whatever test is named.
+
+#![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
+
+mod audio;
+mod basics;
+mod churn;
+mod networks;
+mod repeat;
+mod simulcast;
+mod workers;
+
+use std::time::Duration;
+
+use campanile_sim::check::{self, Conditions};
+use campanile_sim::{HostSettings, World, WorldSettings};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Seeds of short tests: few, and always the same.
+const FEW: std::ops::Range<u64> = 1..3;
+
+/// A meeting of one worker.
+fn world(seed: u64) -> World {
+    World::new(WorldSettings { seed, workers: 1 })
+}
+
+/// So many clients join within a second, each at its own moment, and are waited for.
+fn gather(world: &mut World, count: usize, settings: impl Fn(usize) -> HostSettings) -> Vec<usize> {
+    let hosts: Vec<usize> = (0..count).map(|index| world.add(settings(index))).collect();
+    for host in &hosts {
+        world.start(*host);
+        let pause = world.random().up_to(SECOND / u32::try_from(count).unwrap());
+        world.run(pause);
+    }
+    let waited_for = hosts.clone();
+    let connected = world
+        .run_until(SECOND * 15, move |world| waited_for.iter().all(|host| world.host(*host).is_connected()));
+    assert!(connected, "everybody connects");
+    hosts
+}
+
+/// Everybody leaves, and nothing is left.
+fn disperse(world: &mut World) {
+    for host in 0..world.hosts().len() {
+        world.act(host, |client, now| client.leave(now));
+    }
+    world.run(SECOND * 22);
+    let left = check::leftovers(world);
+    assert!(left.is_empty(), "{left:?}");
+}
+
+fn assert_sound(world: &World, conditions: Conditions) {
+    let found = check::violations(world, conditions);
+    assert!(found.is_empty(), "{} violations:\n{}", found.len(), found.join("\n"));
+}
