@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use campanile_control::{AttendeeId, MeetingId, SessionId};
-use campanile_media::{Command, MixFrame, PathId, Worker, WorkerConfig};
-use campanile_mixer::TICK;
+use campanile_media::{Command, Event, MixFrame, PathId, Worker, WorkerConfig, WorkerId};
+use campanile_mixer::{Profile, TICK};
 use campanile_node::{Asked, MeetingMix, TICKS_PER_LEVELS, asked, fact};
 use campanile_signaling::frame::SignalFrame;
 use campanile_signaling::{Attending, Fact, LiveLimits, LiveMeeting, MediaFact, frame};
@@ -84,7 +84,15 @@ impl Node {
             }
             // Both errors are of settings that are constant here, or of the crypto library.
             #[expect(clippy::expect_used, reason = "without a worker nothing can be simulated")]
-            Worker::new(WorkerConfig::new(address, vec![address], secret), now).expect("a worker")
+            Worker::new(
+                WorkerConfig {
+                    id: WorkerId(u8::try_from(number).unwrap_or(0)),
+                    workers: u8::try_from(workers).unwrap_or(1),
+                    ..WorkerConfig::new(address, vec![address], secret)
+                },
+                now,
+            )
+            .expect("a worker")
         };
         Self {
             id,
@@ -243,7 +251,7 @@ impl Node {
             for number in 0..self.workers.len() {
                 while let Some(output) = self.workers.get_mut(number).and_then(Worker::poll_output) {
                     busy = true;
-                    self.take(output, now);
+                    self.take(number, output, now);
                 }
             }
             if !busy {
@@ -309,7 +317,7 @@ impl Node {
         }
     }
 
-    fn take(&mut self, output: campanile_media::Output, now: Instant) {
+    fn take(&mut self, from: usize, output: campanile_media::Output, now: Instant) {
         use campanile_media::Output;
         match output {
             Output::Transmit { path, data } => {
@@ -318,6 +326,17 @@ impl Node {
             Output::Audio(packet) => {
                 if let Some(mix) = &mut self.mix {
                     mix.handle_packet(packet, now);
+                }
+            }
+            Output::Cross { to, crossing } => {
+                let from = WorkerId(u8::try_from(from).unwrap_or(0));
+                if let Some(worker) = self.workers.get_mut(usize::from(to.0)) {
+                    worker.handle_crossing(from, crossing, now);
+                }
+            }
+            Output::Event(Event::AudioSettings { session, stereo, max_bitrate, .. }) => {
+                if let Some(mix) = &mut self.mix {
+                    mix.set_profile(session, Profile::for_offer(stereo, max_bitrate));
                 }
             }
             Output::Event(event) => {
