@@ -266,8 +266,12 @@ impl Chain {
     }
 }
 
-/// Milliseconds from one pulse to the next: no multiple of a tick, so that they fall everywhere in frames.
-const PULSES_APART: f64 = 203.0;
+/// Milliseconds from one pulse to the next: no multiple of a tick, so that they fall everywhere in frames. A pulse that is
+/// lost must not be taken for the next one.
+const PULSES_APART: f64 = 503.0;
+
+/// Milliseconds in which a pulse is looked for: more than the largest delay of the jitter buffer.
+const PULSE_WITHIN: usize = 400;
 
 /// Pulses in noise through the chain: how much later than without a mixer they are heard.
 fn delay(options: &Options<'_>) -> Result<(), Failure> {
@@ -284,8 +288,9 @@ fn delay(options: &Options<'_>) -> Result<(), Failure> {
     let heard = chain.run(sound, TICKS)?;
     // Of both codecs: 2.5 ms of overlap each.
     let codecs = 2.0 * 2.5;
-    let pulse =
-        |from: usize| (from..from + 500 * 48).find(|at| heard.get(*at).is_some_and(|s| s.abs() > 0.25));
+    let pulse = |from: usize| {
+        (from..from + PULSE_WITHIN * 48).find(|at| heard.get(*at).is_some_and(|s| s.abs() > 0.25))
+    };
     let (mut all, mut waits, mut buffers) = (Vec::new(), Vec::new(), Vec::new());
     let mut next = 5 * apart;
     while next + 600 * 48 < heard.len() {

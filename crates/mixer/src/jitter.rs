@@ -282,12 +282,15 @@ impl Jitter {
         if self.came.contains(&timestamp) || self.replaced.contains(&timestamp) {
             return;
         }
-        let passed = self.phase == Phase::Playing && timestamp < self.cursor;
+        let end = timestamp.saturating_add(i64::from(samples));
+        // Its time is over when something else has been played instead. Playing it after that would be a stutter; a late
+        // packet is worth one, because those after it will be late too.
+        let passed =
+            self.phase == Phase::Playing && (timestamp < self.cursor || end <= self.cursor + self.waited);
         if !passed {
             let at = self.queue.partition_point(|entry| entry.timestamp <= timestamp);
             let before = at.checked_sub(1).and_then(|at| self.queue.get(at)).map_or(i64::MIN, Entry::end);
             let after = self.queue.get(at).map_or(i64::MAX, |entry| entry.timestamp);
-            let end = timestamp.saturating_add(i64::from(samples));
             // Packets of other lengths than the copies fill the time differently.
             if before > timestamp || end > after || self.phase == Phase::Empty {
                 return;
