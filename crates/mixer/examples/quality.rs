@@ -10,6 +10,7 @@
 //! IN and OUT are raw samples: 48 kHz, one channel, 16 bits, little-endian.
 
 #![allow(clippy::disallowed_methods, reason = "it measures time, and virtual time begins somewhere")]
+#![allow(clippy::print_stdout, reason = "its numbers go to a script")]
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;

@@ -18,11 +18,11 @@ pub(crate) const GRAIN: u32 = 120;
 /// average and no CELT frame of ours comes near this.
 const MAX_PAYLOAD: usize = 960;
 
-/// Encoder effort, 0 to 10. Measured with libopus 1.6.1 at 48 kb/s on synthetic speech: from 4 to 5, where CELT begins to
-/// search for pitch, the segmental signal-to-noise ratio rises by 1.3 dB (from 16.8) for 1.4 times the cost; from 5 to
-/// 10 by 0.4 dB for another 1.4 times. Prediction disabled costs 1.4 dB at 5, which is why it is disabled only where a
-/// listener moves.
-const COMPLEXITY: i32 = 5;
+/// Encoder effort, 0 to 10. Measured with libopus 1.6.1 on speech (docs/performance.md): from 4 to 5, where CELT begins to
+/// search for pitch, PESQ rises by 0.2, and from 5 to 8, where transients get a second transform, by another 0.2 to 0.3,
+/// for about 1.3 times the cost; 10 gains nothing. Hybrid mode at the same rate sounds better by 0.3 to 0.4 and costs three
+/// times as much; bits are cheaper.
+const COMPLEXITY: i32 = 8;
 
 /// Frames without prediction get this part of the bit rate on top, so that they sound like those before and after; there
 /// are two or four of them in a change of talkers.

@@ -144,7 +144,8 @@ describe('redundant audio over a link that loses packets', { concurrency: 1 }, (
     const grown = Object.fromEntries(Object.keys(now).map(fate => [fate, now[fate] - before[fate]]));
     t.diagnostic(JSON.stringify({ start, before, grown, sent, lost: network.lost, passed: network.passed }));
     assert.ok(sent.red > 1_000 && sent.plain === 0, `all is redundant: ${JSON.stringify(sent)}`);
-    assert.equal(sent.padding, 0, 'microphones are not padded to try the link');
+    // A few in the first seconds; it would be more than half with transport-wide feedback.
+    assert.ok(sent.padding < sent.red * 0.05, `microphones are not padded to try the link: ${JSON.stringify(sent)}`);
     assert.ok(grown.replaced > grown.concealed, `more is replaced than concealed: ${JSON.stringify(grown)}`);
     assert.equal(now.garbage, 0);
     await assertMixMinus(tabs);
