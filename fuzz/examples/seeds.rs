@@ -24,7 +24,8 @@ fn main() -> std::io::Result<()> {
     save("meeting", meetings())?;
     save("offer", offers())?;
     save("datagrams", datagrams())?;
-    save("opus", opus_packets())
+    save("opus", opus_packets())?;
+    save("red", red_packets())
 }
 
 fn save(target: &str, seeds: Vec<Vec<u8>>) -> std::io::Result<()> {
@@ -172,9 +173,8 @@ fn datagrams() -> Vec<Vec<u8>> {
         camera(6, AV1_KEYFRAME),
         camera(0, VP8_KEYFRAME),
         nack(1),
-        // REMB, and transport-wide feedback.
+        // REMB.
         vec![6, 9, 15, 12, b'R', b'E', b'M', b'B', 1, 0x0b, 0xff, 0xff, 0, 0, 0, 1],
-        vec![6, 5, 15, 12, 0, 1, 0, 2, 0, 0, 0, 0, 0x20, 2, 4, 4],
         with_length(&[5, 0, 40, 0, 64, 0], &[0xf8, 0xff, 0xfe]),
         with_length(&[9], &[0xf8, 0xff, 0xfe]),
         vec![7, 1, 50, 0, 11, 200],
@@ -196,43 +196,52 @@ fn datagrams() -> Vec<Vec<u8>> {
     vec![[&[0][..], &open].concat(), [&[0][..], &others].concat(), [&[1][..], &closed].concat()]
 }
 
-/// A second of a tone as each kind of client would send it.
+/// A quarter of a second of a tone as each kind of client would send it.
 fn opus_packets() -> Vec<Vec<u8>> {
+    steps(|payload| with_length(&[], payload))
+}
+
+/// The same with copies: of two packets before each, and one that is all bytes.
+fn red_packets() -> Vec<Vec<u8>> {
+    let mut seeds = steps(|payload| with_length(&[2], payload));
+    let whole = [0x80 | 111, 0x1e, 0x00, 2, 0x80 | 111, 0x0f, 0x00, 1, 111, 1, 2, 3, 4, 5, 6];
+    seeds.push(with_length(&[19, 1, 20, 0x80], &whole));
+    seeds.push(whole.to_vec());
+    seeds
+}
+
+fn steps(payload_of: impl Fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     let modes = [
         (Channels::Mono, Application::Voip, 24_000, 960),
         (Channels::Mono, Application::Audio, 64_000, 480),
         (Channels::Stereo, Application::LowDelay, 128_000, 960),
         (Channels::Mono, Application::Voip, 8_000, 2_880),
     ];
-    modes
-        .iter()
-        .map(|(channels, application, bitrate, samples)| {
-            let mut encoder = Encoder::new(48_000, *channels, *application).expect("an encoder");
-            encoder.set_bitrate(Bitrate::Bits(*bitrate)).expect("a bitrate");
-            encoder.set_inband_fec(true).expect("forward error correction");
-            encoder.set_packet_loss_perc(20).expect("a loss");
-            let width = if matches!(channels, Channels::Stereo) { 2 } else { 1 };
-            let mut seed = Vec::new();
-            for packet in 0..12_usize {
-                let sound: Vec<f32> = (0..*samples)
-                    .flat_map(|sample| {
-                        let at = (packet * samples + sample) as f32 / 48_000.0;
-                        let value = 0.3 * (at * 440.0 * std::f32::consts::TAU).sin();
-                        std::iter::repeat_n(value, width)
-                    })
-                    .collect();
-                let payload = encoder.encode_vec_float(&sound, 1_275).expect("a packet");
-                // Every fifth is lost.
-                let head: &[u8] = match packet % 5 {
-                    4 => &[13, 0, 28, 1, 0xff, 8, 20],
-                    _ if *samples == 960 => &[19, 1, 20],
-                    _ => &[28, 1, 1, (samples / 120) as u8, 20],
-                };
-                let taken = if packet % 5 == 4 { &payload[..0] } else { &payload[..] };
-                seed.extend(with_length(head, taken));
-                seed.extend([13, 0]);
+    let seed = |(channels, application, bitrate, samples): (Channels, Application, i32, usize)| {
+        let mut encoder = Encoder::new(48_000, channels, application).expect("an encoder");
+        encoder.set_bitrate(Bitrate::Bits(bitrate)).expect("a bitrate");
+        encoder.set_inband_fec(true).expect("forward error correction");
+        encoder.set_packet_loss_perc(20).expect("a loss");
+        let width = if matches!(channels, Channels::Stereo) { 2 } else { 1 };
+        let mut steps = Vec::new();
+        for packet in 0..12_usize {
+            let value = |sample: usize| {
+                let at = (packet * samples + sample / width) as f32 / 48_000.0;
+                0.3 * (at * 440.0 * std::f32::consts::TAU).sin()
+            };
+            let sound: Vec<f32> = (0..samples * width).map(value).collect();
+            let payload = encoder.encode_vec_float(&sound, 1_275).expect("a packet");
+            match packet % 5 {
+                // Lost, but its time passes.
+                4 => steps.extend([13, 0, 28, 1, 1, 8, 20]),
+                _ if samples == 960 => steps.extend([19, 1, 20]),
+                _ => steps.extend([28, 1, 1, u8::try_from(samples / 120).expect("short"), 20]),
             }
-            seed
-        })
-        .collect()
+            steps.extend(payload_of(if packet % 5 == 4 { &[] } else { &payload }));
+            steps.extend([13, 0]);
+        }
+        steps.extend([18, 2, 2, 13, 0, 13, 0, 4, 0]);
+        steps
+    };
+    modes.map(seed).into()
 }

@@ -15,3 +15,8 @@ use replay::replay;
 fn opus() {
     replay("opus", mixer::opus::run);
 }
+
+#[test]
+fn red() {
+    replay("red", mixer::red::run);
+}

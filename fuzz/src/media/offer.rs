@@ -100,8 +100,9 @@ fn sections(sdp: &str) -> Vec<Section<'_>> {
     starts.push(sdp.len());
     let text = starts.windows(2).map(|pair| &sdp[pair[0]..pair[1]]);
     text.map(|text| {
-        let mut words = text.lines().next().unwrap_or("").split_ascii_whitespace();
-        let media = words.next().and_then(|word| word.strip_prefix("m=")).unwrap_or("");
+        let line = text.lines().next().and_then(|line| line.strip_prefix("m="));
+        let mut words = line.unwrap_or("").split_ascii_whitespace();
+        let media = words.next().unwrap_or("");
         let stopped = words.next().and_then(|port| port.parse::<u16>().ok()) == Some(0);
         let is_bundled = text.lines().any(|line| line.trim_end() == "a=bundle-only");
         let mid = attribute(text, "mid").unwrap_or("").trim();

@@ -1,3 +1,4 @@
 //! What clients send to a mix.
 
 pub mod opus;
+pub mod red;
