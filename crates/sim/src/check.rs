@@ -18,6 +18,9 @@ pub struct Conditions {
     pub churn: bool,
     /// Tiles are watched for standing still.
     pub tiles_fit: bool,
+    /// Nobody is to be sent more than its link takes for longer than a second. To be held against the server's estimate
+    /// (BITRATES) once the server divides it.
+    pub links_fit: bool,
 }
 
 /// Everything that is not as it must be, in words.
@@ -45,6 +48,13 @@ pub fn violations(world: &World, conditions: Conditions) -> Vec<String> {
         let mut of_host = host_violations(host, allowed, world);
         if !conditions.churn && host.events().iter().any(|heard| matches!(heard.event, Event::Retrying(_))) {
             of_host.push(format!("its connection broke: {:?}", host.events()));
+        }
+        if conditions.links_fit
+            && let Some(bandwidth) = host.link_settings().1.bandwidth
+            && let Some(above) =
+                host.watches().map(|watch| watch.seconds_above(bandwidth.bps / 8)).find(|above| *above > 1)
+        {
+            of_host.push(format!("{above} seconds in a row above the {} bit/s of its link", bandwidth.bps));
         }
         let tiles = host.ended_tiles().iter().chain(host.client().tiles());
         for tile in tiles {

@@ -5,9 +5,11 @@
 //! `Instant` at which virtual time begins).
 //!
 //! The same seed gives the same run: `World::fingerprint` is a hash of it, see `trace` for what it covers. Two things are
-//! out of our hands and kept out of it. The crypto libraries draw from the system, so that certificates, DTLS and SRTP
-//! bytes differ. And the library under the sessions keeps streams in hash maps whose order differs between processes,
-//! which shows only where one datagram makes several streams of one session send at the same moment.
+//! out of our hands. The crypto libraries draw from the system, so that certificates, DTLS and SRTP bytes differ; they are
+//! kept out of the hash, and handshakes out of what links do to packets. And the library under the sessions keeps streams
+//! in hash maps, whose order the standard library draws for each process: where several videos share a connection, what
+//! is lost and resent at one moment is resent in another order, and runs drift apart. With one video to a connection runs
+//! are the same to the byte; with several, a seed that fails may need a few runs to fail again.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "virtual time begins somewhere"))]

@@ -74,9 +74,8 @@ pub struct Watch {
     bytes_in_second: u64,
     /// Full seconds in which the mix did not come fifty times: when, and how often.
     odd_seconds: Vec<(Instant, u32)>,
-    /// The most bytes of any full second, with headers.
-    most_bytes: u64,
-    seconds: u64,
+    /// The bytes of each full second, with headers.
+    bytes: Vec<u64>,
 }
 
 impl Watch {
@@ -87,8 +86,7 @@ impl Watch {
             mix_in_second: 0,
             bytes_in_second: 0,
             odd_seconds: Vec::new(),
-            most_bytes: 0,
-            seconds: 0,
+            bytes: Vec::new(),
         }
     }
 
@@ -102,14 +100,11 @@ impl Watch {
         &self.odd_seconds
     }
 
-    /// Full seconds since the mix began.
-    pub fn seconds(&self) -> u64 {
-        self.seconds
-    }
-
-    /// The most bytes in any second since the mix began, IP and UDP headers included.
-    pub fn most_bytes(&self) -> u64 {
-        self.most_bytes
+    /// The most seconds in a row, since the mix began, in which more bytes than this were sent, IP and UDP headers
+    /// included.
+    pub fn seconds_above(&self, bytes: u64) -> usize {
+        let runs = self.bytes.split(|second| *second <= bytes);
+        runs.map(<[u64]>::len).max().unwrap_or(0)
     }
 
     pub(crate) fn see(&mut self, data: &[u8], now: Instant) {
@@ -131,11 +126,10 @@ impl Watch {
     fn tick(&mut self, now: Instant) {
         while let Some(second) = self.second.filter(|second| now >= *second + Duration::from_secs(1)) {
             self.second = Some(second + Duration::from_secs(1));
-            self.seconds += 1;
             if self.mix_in_second != MIX_PER_SECOND {
                 self.odd_seconds.push((second, self.mix_in_second));
             }
-            self.most_bytes = self.most_bytes.max(self.bytes_in_second);
+            self.bytes.push(self.bytes_in_second);
             self.mix_in_second = 0;
             self.bytes_in_second = 0;
         }

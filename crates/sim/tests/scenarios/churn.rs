@@ -6,7 +6,7 @@ use campanile_client::{Camera, Event, Phase};
 use campanile_sim::check::Conditions;
 use campanile_sim::{HostSettings, World, run_seeds, sound};
 
-use crate::{FEW, SECOND, assert_sound, disperse, gather, world};
+use crate::{SECOND, assert_sound, disperse, gather, seeds, world};
 
 /// Who went, and how.
 #[derive(Debug, Default)]
@@ -127,17 +127,8 @@ fn churn(seed: u64, attendees: usize, happenings: usize) -> World {
 
 #[test]
 fn comings_and_goings() {
-    run_seeds("comings_and_goings", FEW, |seed| {
+    run_seeds("comings_and_goings", seeds(5_000..5_240), |seed| {
         let mut world = churn(seed, 6, 40);
-        disperse(&mut world);
-    });
-}
-
-#[test]
-#[ignore = "long: 240 seeds"]
-fn comings_and_goings_of_many_seeds() {
-    run_seeds("comings_and_goings_of_many_seeds", 5_000..5_240, |seed| {
-        let mut world = churn(seed, 8, 60);
         disperse(&mut world);
     });
 }

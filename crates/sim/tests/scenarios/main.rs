@@ -1,7 +1,7 @@
 //! Meetings in virtual time, each from a seed.
 //!
-//! What is small runs by default. The long forms run with `--include-ignored` (`make test-long`): a thousand seeds, the
-//! largest meeting. `CAMPANILE_SIM_SEED=n` runs one seed of whatever test is named.
+//! By default a few seeds of each. With `CAMPANILE_LONG` and `--include-ignored` (`make test-long`) a thousand in all, and
+//! the largest meetings. `CAMPANILE_SIM_SEED=n`, or `n..m`, runs those seeds of whatever test is named.
 
 #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
@@ -13,15 +13,21 @@ mod repeat;
 mod simulcast;
 mod workers;
 
+use std::ops::Range;
 use std::time::Duration;
 
 use campanile_sim::check::{self, Conditions};
-use campanile_sim::{HostSettings, World, WorldSettings};
+use campanile_sim::{HostSettings, World, WorldSettings, is_long};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Seeds of short tests: few, and always the same.
-const FEW: std::ops::Range<u64> = 1..3;
+const FEW: Range<u64> = 1..3;
+
+/// A few seeds, or all of these where the long forms are asked for.
+fn seeds(all: Range<u64>) -> Range<u64> {
+    if is_long() { all } else { FEW }
+}
 
 /// A meeting of one worker.
 fn world(seed: u64) -> World {

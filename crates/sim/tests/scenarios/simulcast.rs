@@ -79,13 +79,8 @@ fn publish_and_subscribe(seed: u64, publishers: usize, subscribers: usize, secon
             };
             assert_eq!(width, Some(expected), "{kbps} kbit/s: {tile:?}");
         }
-        for watch in host.watches() {
-            // In no second more than the link takes, and what waits in its queue.
-            let most = kbps * 1_000 / 8 * 13 / 10;
-            assert!(watch.most_bytes() <= most, "{} bytes in a second on {kbps} kbit/s", watch.most_bytes());
-        }
     }
-    assert_sound(&world, Conditions { tiles_fit: true, ..Conditions::default() });
+    assert_sound(&world, Conditions { tiles_fit: true, links_fit: true, ..Conditions::default() });
     world
 }
 
