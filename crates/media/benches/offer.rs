@@ -6,7 +6,9 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use campanile_media::{Command, Event, MeetingId, Output, SessionId, StreamId, Worker, WorkerConfig};
+use campanile_media::{
+    Command, Event, GroupId, MeetingId, Output, SendLayer, SessionId, StreamId, Worker, WorkerConfig,
+};
 use divan::Bencher;
 
 const AUDIO: &str = include_str!("../tests/data/chromium-audio.sdp");
@@ -88,14 +90,18 @@ impl World {
         let worker = Worker::new(WorkerConfig::new(server, vec![server], [3; 32]), now).unwrap();
         let mut world = World { worker, now };
         for publisher in 0..PUBLISHERS {
-            let send: Vec<StreamId> = (1..=3).map(|layer| stream(publisher * 3 + layer)).collect();
+            let group = GroupId(u32::try_from(publisher).unwrap() + 1);
+            let layer = |layer| SendLayer { stream: stream(publisher * 3 + layer), group, most: None };
+            let send: Vec<SendLayer> = (1..=3).map(layer).collect();
             let outputs = world.perform(Command::Offer {
                 meeting: meeting(),
                 session: SessionId(publisher),
                 request: 0,
                 sdp: SIMULCAST.to_owned(),
                 send,
+                cap: None,
                 receive: Vec::new(),
+                wishes: Vec::new(),
             });
             assert!(outputs.iter().any(|output| matches!(output, Output::Event(Event::Answered { .. }))));
         }
@@ -135,5 +141,6 @@ fn offer(tiles: usize, request: u64) -> Command {
         sdp.push_str(&format!("m={}\r\n", text.trim_end()));
     }
     let receive = std::iter::once(None).chain((1..=tiles as u64).map(|id| Some(stream(id)))).collect();
-    Command::Offer { meeting: meeting(), session: VIEWER, request, sdp, send: Vec::new(), receive }
+    let (send, wishes) = (Vec::new(), Vec::new());
+    Command::Offer { meeting: meeting(), session: VIEWER, request, sdp, send, cap: None, receive, wishes }
 }

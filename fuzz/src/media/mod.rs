@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use campanile_media::{
-    Command, Counters, Event, MeetingId, Output, PathId, SessionId, StreamId, Worker, WorkerConfig,
+    Bitrate, Command, Counters, Event, GroupId, MeetingId, Output, PathId, SendLayer, SessionId, StreamId,
+    Wish, Worker, WorkerConfig,
 };
 
 /// Offers of real browsers.
@@ -98,13 +99,18 @@ impl World {
         self.request += 1;
         let (session, this) = (SessionId(session), self.request);
         let stream = |id: &u32| (*id != 0).then_some(StreamId(*id));
+        let group = GroupId(u32::try_from(session.0).unwrap_or(u32::MAX));
+        let most = Some(Bitrate::kbps(300));
         let outputs = self.command(Command::Offer {
             meeting: Self::meeting(),
             session,
             request: this,
             sdp: sdp.to_owned(),
-            send: send.iter().map(|id| StreamId(*id)).collect(),
+            send: send.iter().map(|id| SendLayer { stream: StreamId(*id), group, most }).collect(),
+            cap: Some(Bitrate::kbps(500)),
             receive: receive.iter().map(stream).collect(),
+            // Of one tile the worker picks the layer.
+            wishes: vec![("2".to_owned(), Wish { priority: 1, target: Bitrate::kbps(300) })],
         });
         let mut verdicts = outputs.into_iter().filter_map(|output| match output {
             Output::Event(Event::Answered { session: whose, request, sdp, tracks, .. }) => {

@@ -14,8 +14,14 @@ use super::world::{World, attendee, content, join, ping, subscribe, who};
 use crate::input::Input;
 
 /// Few, so that an input soon comes to where one more is refused.
-const LIMITS: LiveLimits =
-    LiveLimits { attendees: 3, video_publishers: 2, content_shares: 1, video_subscriptions: 4 };
+const LIMITS: LiveLimits = LiveLimits {
+    attendees: 3,
+    video_publishers: 2,
+    content_shares: 1,
+    video_subscriptions: 4,
+    camera_kbps: 1_500,
+    content_kbps: 1_500,
+};
 /// One more than fits.
 const ATTENDEES: u8 = 4;
 
