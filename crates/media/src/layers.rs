@@ -27,8 +27,8 @@ const LAYER_QUIET: Duration = Duration::from_secs(3);
 /// Until a layer has been measured it is taken to have so much of what its publisher says it has at most, in percent.
 const PRESUMED: u64 = 80;
 
-/// A publisher that does not answer (its request or its keyframe was lost, or it sends nothing at all) is asked again
-/// after twice the time, up to this.
+/// A publisher that sends nothing at all is asked again after twice the time, up to this. One that sends is asked again
+/// after the throttle: its request or its keyframe was lost.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Packets kept while somebody waits for a keyframe, in case its first packet comes after others of it: a second of a
@@ -159,6 +159,7 @@ impl Layer {
             ahead.extend(self.ahead.packets.split_off(&packet.sequence).into_values());
             self.ahead.clear();
         } else if self.keyframes.wanted {
+            self.keyframes.is_alive();
             self.ahead.keep(packet, same);
         }
         self.meter.add(packet.payload.len(), packet.received);
@@ -190,6 +191,11 @@ impl KeyframePolicy {
     fn arrived(&mut self) {
         self.wanted = false;
         self.patience = None;
+    }
+
+    /// The publisher sends. If no keyframe comes all the same, the request or the keyframe was lost.
+    fn is_alive(&mut self) {
+        self.patience = self.patience.map(|_| KEYFRAME_THROTTLE);
     }
 
     /// Whether to ask now.
@@ -495,6 +501,20 @@ mod tests {
         assert!(!policy.is_due(at(499)));
         assert_eq!(policy.deadline(), Some(at(500)));
         assert!(policy.is_due(at(500)));
+    }
+
+    #[test]
+    fn a_publisher_that_sends_is_asked_again_soon() {
+        let mut now = Instant::now();
+        let mut policy = KeyframePolicy::default();
+        policy.want();
+        for _ in 0..4 {
+            policy.asked(now);
+            policy.is_alive();
+            assert_eq!(policy.deadline(), Some(now + KEYFRAME_THROTTLE));
+            now += KEYFRAME_THROTTLE;
+            assert!(policy.is_due(now));
+        }
     }
 
     #[test]

@@ -375,6 +375,8 @@ impl Worker {
         let Some(layer) = self.layers.get_mut(key) else { return };
         let observed = layer.observe(&packet);
         packet.keyframe = observed.keyframe;
+        // The timer may have been set for a publisher that was silent.
+        let overdue = layer.keyframes.is_due(self.now);
         if observed.keyframe {
             self.counters.keyframes += 1;
         }
@@ -384,6 +386,8 @@ impl Worker {
                 let event = Event::SourceLive { meeting, session: session.id, stream };
                 self.outputs.push_back(Output::Event(event));
             }
+        }
+        if observed.first || overdue {
             self.ask_for_keyframe(key);
         }
         self.cross(key, &packet);
