@@ -5,7 +5,7 @@ use std::time::Duration;
 use campanile_client::Camera;
 use campanile_sim::{HostSettings, LinkSettings, Loss, run_seeds, sound};
 
-use crate::{SECOND, gather, seeds, world};
+use crate::{SECOND, gather, world};
 
 /// Loss, jitter and reordering for everybody; all talk, one films. With several videos on one connection runs differ: see
 /// the head of the crate.
@@ -31,7 +31,7 @@ fn run(seed: u64) -> (u64, u64) {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    run_seeds("the_same_seed_gives_the_same_run", seeds(6_000..6_020), |seed| {
+    run_seeds("the_same_seed_gives_the_same_run", 1..4, |seed| {
         let first = run(seed);
         assert_eq!(first, run(seed));
         assert_ne!(first.0, run(seed + 1).0, "and another seed another run");
