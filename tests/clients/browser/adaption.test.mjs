@@ -106,8 +106,9 @@ describe('narrow links', { concurrency: 1 }, () => {
     // The less important one pauses, and its tile says so.
     network.set({ down: NARROWEST }, link);
     await cleo.until('bob is paused', async () => (await cleo.state()).policyPaused.includes(bob.id), { within: 20_000 });
-    assert.ok((await cleo.ask('tileList')).find(tile => tile.attendee === bob.id).paused);
-    assert.ok(!(await cleo.ask('tileList')).find(tile => tile.attendee === ann.id).paused, 'the more important one does not');
+    const paused = async other => (await cleo.ask('tileList')).find(tile => tile.attendee === other.id).paused;
+    await cleo.until("bob's tile says so", () => paused(bob));
+    assert.ok(!(await paused(ann)), 'the more important one does not');
     network.set({ down: WIDE }, link);
     await cleo.until('bob comes back', async () => (await cleo.state()).policyUnpaused.includes(bob.id), { within: 20_000 });
     await full(cleo, bob, 30_000);
