@@ -14,8 +14,8 @@ const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How long a client may go on after it was told. Encoders and estimators follow within two seconds.
 const GRACE: Duration = Duration::from_secs(6);
 
-/// A tenth above is no excess: encoders swing by more from second to second.
-const TOLERANCE: u64 = 10;
+/// A quarter above is no excess: encoders swing, keyframes come in bursts, and a layer's headers are its own.
+const TOLERANCE: u64 = 4;
 
 /// A client is told before it is over its limit, at nine tenths of it: estimators overshoot.
 const NEAR: u64 = 90;

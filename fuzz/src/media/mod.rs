@@ -122,6 +122,7 @@ impl World {
                 assert!(reason.len() <= 400, "{} bytes of a reason", reason.len());
                 Some(None)
             }
+            Output::Cross { .. } => panic!("there is one worker"),
             Output::Transmit { .. } | Output::Audio(_) | Output::Event(_) => None,
         });
         let verdict = verdicts.next().expect("an answer or a refusal");

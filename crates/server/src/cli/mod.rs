@@ -196,7 +196,8 @@ mod tests {
     }
 
     fn help(of: Option<&str>) -> String {
-        let mut command = Cli::command();
+        // As wide as a terminal of which nothing is known.
+        let mut command = Cli::command().term_width(100);
         command.build();
         match of {
             None => command.render_long_help().to_string(),

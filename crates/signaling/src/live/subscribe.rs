@@ -6,7 +6,7 @@ use campanile_control::ids::{GroupId, SessionId, StreamId};
 use std::time::Instant;
 
 use super::session::{Layer, Offered, Publishing, Seat};
-use super::{Fact, LiveMeeting, MediaRequest, Track, Wish};
+use super::{Fact, LiveMeeting, MediaRequest, SendLayer, Track, Wish};
 use crate::frame::{
     Duplex, MediaType, PauseResume, RemoteVideoUpdate, SignalFrame, StreamAllocation, StreamDescriptor,
     Subscribe, SubscribeAck, TrackMapping, VideoSubscriptionConfiguration,
@@ -19,6 +19,9 @@ const MOST_QUEUED: usize = 2;
 
 /// Layers of one source. Clients send three at most; scalable coding could make more of them some day.
 const MOST_LAYERS: usize = 8;
+
+/// The lower layers of a camera have half of what the best has at most: 500 and 1,000 beside 2,000 kbit/s in 1080p.
+const LAYERS_PART: u32 = 2;
 
 /// Sections of an offer. A client recycles stopped ones, so that there are few more than the videos it may have.
 const MOST_SECTIONS: usize = 256;
@@ -76,7 +79,7 @@ impl LiveMeeting {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_content = session.who.content;
         let Some(joined) = session.joined_mut() else { return };
-        let send = joined.publishing.iter().flat_map(Publishing::send_layers).collect();
+        let send: Vec<SendLayer> = joined.publishing.iter().flat_map(Publishing::send_layers).collect();
         let wishes = match joined.leaves_choice {
             true => wishes(subscribe.video_subscription_configuration),
             false => Vec::new(),
@@ -92,7 +95,8 @@ impl LiveMeeting {
             view_only: started == Started::NotAllowed,
             starts_video: started == Started::Now,
         });
-        let cap_kbps = if is_content { self.limits.content_kbps } else { self.limits.camera_kbps };
+        let most = if is_content { self.limits.content_kbps } else { self.limits.camera_kbps };
+        let cap_kbps = if send.len() > 1 { most.saturating_add(most / LAYERS_PART) } else { most };
         self.outputs
             .ask(id, MediaRequest::Offer { session: id, request, sdp, send, cap_kbps, receive, wishes });
     }
