@@ -134,7 +134,7 @@ impl Scene {
         let step = if how & 0x40 == 0 { 960 } else { u32::from(input.byte()) * 8 };
         let before = self.sent.iter().zip(1..).take(usize::from(how & 7));
         let mut copies: Vec<Copy<'_>> =
-            before.map(|(payload, back)| Copy { offset: back * step & 0x3fff, payload }).collect();
+            before.map(|(payload, back)| Copy { offset: (back * step) & 0x3fff, payload }).collect();
         copies.reverse();
         let payload = pack(&copies, &own);
         self.sent.truncate(MAX_COPIES + 1);
