@@ -13,7 +13,7 @@ const WALL_MS: i64 = 1_767_225_600_000;
 #[allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 pub fn run(data: &[u8]) {
     let now = Instant::now();
-    let mut refused = RefusedSession::new(Refusal::AttendeeUnavailable, data.len() % 2 == 0, now);
+    let mut refused = RefusedSession::new(Refusal::AttendeeUnavailable, data.len().is_multiple_of(2), now);
     match decode(data) {
         Ok(frame) => {
             let again = encode(&frame);
