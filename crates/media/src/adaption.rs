@@ -378,7 +378,8 @@ impl Worker {
                     }
                 }
                 None if !claim.rungs.is_empty() && !tile.subscription.held => {
-                    lowered = true;
+                    // What was not shown yet has not become less.
+                    lowered |= claim.shown.is_some();
                     held.extend(group);
                     self.counters.tiles_held += 1;
                     self.change_tile(subscriber, |tile| {

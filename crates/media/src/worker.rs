@@ -468,9 +468,9 @@ impl Worker {
     pub(crate) fn ask_for_keyframe(&mut self, key: LayerKey) {
         let now = self.now;
         let Some(layer) = self.layers.get(key) else { return };
-        if layer.keyframes.is_due(now)
-            && let Some(publisher) = layer.publisher
-        {
+        // There is nobody to ask, and no time to wait for: whoever publishes it anew is asked then.
+        let Some(publisher) = layer.publisher else { return };
+        if layer.keyframes.is_due(now) {
             let asked = match publisher {
                 Publisher::Here(session) => {
                     self.with_session(session, |session, sink| session.request_keyframe(key, now, sink))

@@ -545,3 +545,21 @@ fn a_forged_handshake_from_a_clients_address_ends_nothing() {
     assert_eq!(world.worker.counters().panics, 0);
     assert!(world.clients[0].connected, "the client's own handshake is done all the same");
 }
+
+#[test]
+fn a_wish_for_a_picture_that_ended_does_not_stop_the_clock() {
+    let mut pair = Pair::new();
+    pair.world.unpublish(ALICE);
+    pair.world.run(Duration::from_secs(10));
+    let (now, mid) = (pair.world.now, pair.mid);
+    let bob = &mut pair.world.clients[BOB];
+    bob.request_keyframe(mid, now);
+    let (from, wish) = (bob.public, bob.outbox.pop().expect("a request"));
+    pair.world.inject(from, &wish);
+    assert_eq!(pair.world.worker.counters().keyframe_requests_in, 1);
+    // A timer for a time gone by would be served, and set again, for ever.
+    assert!(pair.world.worker.poll_timeout().is_none_or(|due| due >= now), "a timeout that does not pass");
+    pair.world.run(Duration::from_secs(1));
+    pair.world.publish(ALICE, 11);
+    pair.still_works();
+}
