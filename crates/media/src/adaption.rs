@@ -342,7 +342,7 @@ impl Worker {
         let claim = Claim {
             priority: subscription.wish.map_or(NO_WISH, |wish| wish.priority),
             rungs,
-            shown: shown.filter(|_| !subscription.held),
+            shown: shown.filter(|_| !subscription.held && !subscription.fresh),
             held: subscription.held,
             may_be_held: subscription.wish.is_some(),
         };
@@ -368,10 +368,12 @@ impl Worker {
                         lowered |= claim.best() >= claim.shown;
                         self.counters.tiles_lowered += 1;
                     }
-                    if tile.subscription.held || layer != tile.subscription.layer {
+                    let settled = !tile.subscription.held && !tile.subscription.fresh;
+                    if !settled || layer != tile.subscription.layer {
                         self.change_tile(subscriber, |tile| {
                             if let Some(subscription) = tile.subscription.as_mut() {
                                 subscription.held = false;
+                                subscription.fresh = false;
                                 subscription.layer = layer;
                             }
                         });
@@ -385,6 +387,7 @@ impl Worker {
                     self.change_tile(subscriber, |tile| {
                         if let Some(subscription) = tile.subscription.as_mut() {
                             subscription.held = true;
+                            subscription.fresh = false;
                         }
                         tile.forwarder.stop();
                     });

@@ -162,6 +162,8 @@ pub(crate) struct Subscription {
     pub(crate) paused: bool,
     /// Paused for want of bandwidth.
     pub(crate) held: bool,
+    /// The link has not been divided since it is wanted: nothing of it is on the link yet.
+    pub(crate) fresh: bool,
 }
 
 impl Subscription {

@@ -200,6 +200,7 @@ impl Worker {
             // A tile that was paused stays paused when its layer changes.
             paused: kept.is_some_and(|kept| kept.paused),
             held: kept.is_some_and(|kept| kept.held && wish.is_some()),
+            fresh: kept.is_none_or(|kept| kept.fresh),
         });
         if before == after {
             return;
