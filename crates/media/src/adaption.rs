@@ -6,6 +6,7 @@
 //! for, which is never more than would be used.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::allocator::{Claim, Division, Rung, divide};
@@ -38,9 +39,19 @@ const MOST_PATIENCE: Duration = Duration::from_secs(16);
 const HELD_PATIENCE: Duration = Duration::from_secs(4);
 const SOON: Duration = Duration::from_secs(8);
 
-/// An estimate that falls below what is shown by no more than so much, in percent, for no longer than this is a dip.
-const DIP_PERCENT: u64 = 30;
+/// A fall of the estimate counts when it has lasted so long. An estimator that meets a full queue falls several times in as
+/// many milliseconds, to a part of what the link carries, and comes back as soon as it sees what still gets through; who
+/// sends less at once takes that sight from it.
 const DIP: Duration = Duration::from_millis(800);
+
+/// Falls and rises remembered within that time. Beyond, the oldest is forgotten.
+const MOST_ESTIMATES: usize = 32;
+
+/// Where the link carries so many times what one tile more would take, patience has no point.
+const PLENTY: u64 = 2;
+
+/// But not so soon after a heavy loss: then the estimator thought that there was plenty, too.
+const MISTRUST: Duration = Duration::from_secs(10);
 
 /// A layer is taken to need a little more than it has: what it has is a mean.
 const HEADROOM_PERCENT: u64 = 105;
@@ -109,10 +120,13 @@ pub(crate) struct Link {
     raise_after: Option<Instant>,
     raised: Option<Instant>,
     patience: Option<Duration>,
-    /// Since when more is shown than the estimate has room for.
-    over: Option<Instant>,
+    /// The estimates of the last [`DIP`], and the one before them.
+    estimates: VecDeque<(Instant, Bitrate)>,
+    /// What it took to raise or resume one tile more, when it was last divided.
+    next: Option<Bitrate>,
     /// What heavy loss leaves of the estimate.
     ceiling: Option<Bitrate>,
+    heavy_loss: Option<Instant>,
     /// When what was sent was last carried without loss or delay.
     calm: Option<Instant>,
     best_rtt: Option<Duration>,
@@ -124,9 +138,22 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Takes note of an estimate.
+    pub(crate) fn estimate(&mut self, available: Bitrate, now: Instant) {
+        self.available = Some(available);
+        self.estimates.push_back((now, available));
+        while self.estimates.len() > MOST_ESTIMATES {
+            self.estimates.pop_front();
+        }
+    }
+
     /// What the link carries, as far as is known.
-    fn carries(&self) -> Option<Bitrate> {
-        let available = self.available?;
+    fn carries(&mut self, now: Instant) -> Option<Bitrate> {
+        // The first of two is over when the second has been true for long enough.
+        while self.estimates.get(1).is_some_and(|(at, _)| now >= *at + DIP) {
+            self.estimates.pop_front();
+        }
+        let available = self.estimates.iter().map(|(_, estimate)| *estimate).max()?;
         Some(self.ceiling.map_or(available, |ceiling| ceiling.min(available)))
     }
 
@@ -159,6 +186,7 @@ impl Link {
         match loss {
             Some(loss) if loss > HEAVY_LOSS => {
                 self.calm = None;
+                self.heavy_loss = Some(now);
                 let through = rate as f64 * f64::from(1.0 - loss) * AFTER_LOSS_PERCENT / 100.0;
                 self.ceiling = Some(Bitrate(through.max(0.0).round() as u64));
                 true
@@ -189,30 +217,23 @@ impl Link {
     }
 
     /// What is there for video.
-    fn budget(&self) -> Bitrate {
-        self.carries().map_or(Bitrate(u64::MAX / 2), |available| Bitrate(available.0.saturating_sub(MIX.0)))
-    }
-
-    /// The budget; or what is shown already if the link is known to carry it, or if that is only a little more, and only for
-    /// a moment: estimates dip.
-    fn with_grace(&mut self, budget: Bitrate, shown: Bitrate, now: Instant) -> Bitrate {
-        if shown <= budget || self.is_proven(now) {
-            self.over = None;
-            return budget.max(shown);
-        }
-        let since = *self.over.get_or_insert(now);
-        let is_little = shown.0 * 100 <= budget.0 * (100 + DIP_PERCENT);
-        if is_little && now < since + DIP { shown } else { budget }
+    fn budget(&mut self, now: Instant) -> Bitrate {
+        self.carries(now)
+            .map_or(Bitrate(u64::MAX / 2), |available| Bitrate(available.0.saturating_sub(MIX.0)))
     }
 
     /// Whether a new estimate is to be acted on now.
-    fn is_pressing(&self, now: Instant) -> bool {
-        (self.budget() < self.used && !self.is_proven(now))
+    fn is_pressing(&mut self, now: Instant) -> bool {
+        (self.budget(now) < self.used && !self.is_proven(now))
             || self.divided.is_none_or(|divided| now >= divided + PACE)
     }
 
-    fn may_raise(&self, now: Instant) -> bool {
-        self.raise_after.is_none_or(|after| now >= after)
+    fn may_raise(&mut self, now: Instant) -> bool {
+        let (budget, raised) = (self.budget(now), self.raised);
+        let has_plenty = self.next.is_some_and(|next| budget.0 / PLENTY >= next.0);
+        let has_settled = raised.is_none_or(|raised| now >= raised + SETTLE);
+        let is_sound = self.heavy_loss.is_none_or(|loss| now >= loss + MISTRUST);
+        self.raise_after.is_none_or(|after| now >= after) || (has_plenty && has_settled && is_sound)
     }
 
     /// Something became less for want of bandwidth.
@@ -234,7 +255,7 @@ impl Link {
 
     /// The estimate, if the client is to be told.
     fn news(&mut self, now: Instant) -> Option<Bitrate> {
-        let available = self.carries()?;
+        let available = self.carries(now)?;
         if let Some((at, told)) = self.told
             && (now < at + TELL_EVERY || available.0.abs_diff(told.0) <= told.0 / TELL_CHANGE)
         {
@@ -290,7 +311,8 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link.due = false;
         session.link.divided = Some(now);
-        let (budget, may_raise) = (session.link.budget(), session.link.may_raise(now));
+        let (budget, may_raise) = (session.link.budget(now), session.link.may_raise(now));
+        let is_proven = session.link.is_proven(now);
         let tiles: Vec<(SectionKey, Subscription)> = session
             .sections
             .iter()
@@ -299,8 +321,7 @@ impl Worker {
             .collect();
         let (candidates, claims): (Vec<Candidate>, Vec<Claim>) =
             tiles.into_iter().map(|(section, subscription)| self.claim(section, subscription)).unzip();
-        let Some(session) = self.sessions.get_mut(key) else { return };
-        let budget = session.link.with_grace(budget, shown(&claims), now);
+        let budget = if is_proven { budget.max(shown(&claims)) } else { budget };
         let division = divide(budget, &claims, may_raise);
         self.carry_out(key, &candidates, &claims, &division);
         self.demand(key, &claims, &division);
@@ -397,6 +418,7 @@ impl Worker {
         }
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link.used = division.used;
+        session.link.next = division.next;
         if lowered {
             session.link.lowered(!held.is_empty(), now);
         }
@@ -435,7 +457,7 @@ impl Worker {
     /// is nothing else that could become less.
     fn pass_on_room(&mut self, key: SessionKey, tiles: &[Candidate], claims: &[Claim], division: &Division) {
         let now = self.now;
-        let Some(budget) = self.sessions.get(key).map(|session| session.link.budget()) else { return };
+        let Some(budget) = self.sessions.get_mut(key).map(|session| session.link.budget(now)) else { return };
         let known = self.sessions.get(key).is_some_and(|session| session.link.available.is_some());
         for ((tile, claim), rung) in tiles.iter().zip(claims).zip(&division.rungs) {
             let layer = tile.subscription.layer;

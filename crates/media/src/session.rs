@@ -427,7 +427,7 @@ impl Session {
                 let (BweKind::Twcc { estimate, .. } | BweKind::Remb { estimate, .. }) = estimate else {
                     return Ok(());
                 };
-                self.link.available = Some(Bitrate(estimate.as_u64()));
+                self.link.estimate(Bitrate(estimate.as_u64()), now);
                 sink.routed.push_back(Routed::Estimated { session: sink.key });
             }
             str0m::Event::PeerStats(stats) => {

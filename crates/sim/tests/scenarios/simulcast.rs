@@ -87,7 +87,7 @@ fn publish_and_subscribe(seed: u64, publishers: usize, subscribers: usize, secon
 #[test]
 fn five_publishers_and_eight_subscribers() {
     run_seeds("five_publishers_and_eight_subscribers", 1..2, |seed| {
-        let mut world = publish_and_subscribe(seed, 5, 8, 6);
+        let mut world = publish_and_subscribe(seed, 5, 8, 12);
         disperse(&mut world);
     });
 }
@@ -96,7 +96,7 @@ fn five_publishers_and_eight_subscribers() {
 #[ignore = "long: 25 publishers and 50 subscribers"]
 fn twenty_five_publishers_and_fifty_subscribers() {
     run_seeds("twenty_five_publishers_and_fifty_subscribers", 1..21, |seed| {
-        let mut world = publish_and_subscribe(seed, 25, 50, 8);
+        let mut world = publish_and_subscribe(seed, 25, 50, 14);
         disperse(&mut world);
     });
 }
