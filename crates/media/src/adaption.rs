@@ -75,8 +75,8 @@ const PROBE_STEPS: u64 = 10;
 /// loss for the nature of the link, and a full queue for a quiet one. Links that lose a fifth by their nature do exist.
 const HEAVY_LOSS: f32 = 0.25;
 
-/// Of what came through a lossy link so much is used, in percent.
-const AFTER_LOSS_PERCENT: f64 = 90.0;
+/// Of what came through a lossy link this part is used.
+const AFTER_LOSS: f64 = 0.9;
 
 /// After a heavy loss the ceiling rises so much with every report that tells of none, in percent.
 const CEILING_GROWTH_PERCENT: u64 = 150;
@@ -187,8 +187,8 @@ impl Link {
             Some(loss) if loss > HEAVY_LOSS => {
                 self.calm = None;
                 self.heavy_loss = Some(now);
-                let through = rate as f64 * f64::from(1.0 - loss) * AFTER_LOSS_PERCENT / 100.0;
-                self.ceiling = Some(Bitrate(through.max(0.0).round() as u64));
+                let through = str0m::bwe::Bitrate::bps(rate) * f64::from(1.0 - loss) * AFTER_LOSS;
+                self.ceiling = Some(Bitrate(through.as_u64()));
                 true
             }
             _ => {

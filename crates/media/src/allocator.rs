@@ -191,17 +191,16 @@ mod tests {
 
     #[test]
     fn going_up_takes_more_than_staying() {
-        let mut low = claim(1, &[200, 1_000], 9_000);
-        low.shown = Some(0);
-        assert_eq!(given(1_050, &[low.clone()]), [Some(0)]);
-        assert_eq!(given(1_100, &[low.clone()]), [Some(1)]);
-        let mut high = low;
-        high.shown = Some(1);
-        assert_eq!(given(1_000, &[high.clone()]), [Some(1)]);
-        assert_eq!(given(999, &[high]), [Some(0)]);
+        let alone = |budget: u64, claim: &Claim| given(budget, std::slice::from_ref(claim));
+        let low = Claim { shown: Some(0), ..claim(1, &[200, 1_000], 9_000) };
+        assert_eq!(alone(1_050, &low), [Some(0)]);
+        assert_eq!(alone(1_100, &low), [Some(1)]);
+        let high = Claim { shown: Some(1), ..low };
+        assert_eq!(alone(1_000, &high), [Some(1)]);
+        assert_eq!(alone(999, &high), [Some(0)]);
         let held = Claim { held: true, ..claim(1, &[200], 9_000) };
-        assert_eq!(given(239, &[held.clone()]), [None]);
-        assert_eq!(given(240, &[held]), [Some(0)]);
+        assert_eq!(alone(239, &held), [None]);
+        assert_eq!(alone(240, &held), [Some(0)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::Bitrate;
 
 /// The window is a second: long enough to hold a keyframe's burst and the frames after it, short enough to follow an
 /// encoder that is told to send less.
-const SLOTS: usize = 10;
+const SLOTS: u32 = 10;
 const SLOT: Duration = Duration::from_millis(100);
 
 /// A stream younger than this is measured as if it were this old: its first packets come in a burst.
@@ -15,7 +15,7 @@ const YOUNGEST: Duration = Duration::from_millis(400);
 /// Bits of the last second.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RateMeter {
-    slots: [u64; SLOTS],
+    slots: [u64; SLOTS as usize],
     /// The slot that is being filled, and when it began.
     at: usize,
     began: Option<Instant>,
@@ -38,7 +38,7 @@ impl RateMeter {
     pub(crate) fn rate(&mut self, now: Instant) -> Bitrate {
         self.turn(now);
         let Some(first) = self.first else { return Bitrate::ZERO };
-        let whole = SLOT * SLOTS as u32;
+        let whole = SLOT * SLOTS;
         let age = now.saturating_duration_since(first).clamp(YOUNGEST, whole);
         let bits: u64 = self.slots.iter().sum();
         let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -55,8 +55,8 @@ impl RateMeter {
         let began = *self.began.get_or_insert(now);
         let passed = now.saturating_duration_since(began).as_millis() / SLOT.as_millis();
         let Ok(passed @ 1..) = u32::try_from(passed) else { return };
-        for _ in 0..passed.min(SLOTS as u32) {
-            self.at = (self.at + 1) % SLOTS;
+        for _ in 0..passed.min(SLOTS) {
+            self.at = (self.at + 1) % self.slots.len();
             if let Some(slot) = self.slots.get_mut(self.at) {
                 *slot = 0;
             }

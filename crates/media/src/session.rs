@@ -430,10 +430,10 @@ impl Session {
                 self.link.estimate(Bitrate(estimate.as_u64()), now);
                 sink.routed.push_back(Routed::Estimated { session: sink.key });
             }
-            str0m::Event::PeerStats(stats) => {
-                if self.link.report(stats.bytes_tx, stats.egress_loss_fraction, stats.rtt, now) {
-                    sink.routed.push_back(Routed::Estimated { session: sink.key });
-                }
+            str0m::Event::PeerStats(stats)
+                if self.link.report(stats.bytes_tx, stats.egress_loss_fraction, stats.rtt, now) =>
+            {
+                sink.routed.push_back(Routed::Estimated { session: sink.key });
             }
             str0m::Event::IceConnectionStateChange(state) => {
                 self.lost_at = match state {

@@ -147,6 +147,6 @@ impl Hall {
             }
             _ => false,
         }));
-        streams
+        streams.iter().map(|layer| layer.stream).collect()
     }
 }
