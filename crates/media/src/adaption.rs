@@ -53,6 +53,10 @@ const PLENTY: u64 = 2;
 /// But not so soon after a heavy loss: then the estimator thought that there was plenty, too.
 const MISTRUST: Duration = Duration::from_secs(10);
 
+/// A better layer is shown until the lower one's keyframe has come; but on a link that has lost heavily within this time
+/// that would be in the keyframe's way, and is broken anyway.
+const CLEAR: Duration = Duration::from_millis(1_500);
+
 /// A layer is taken to need a little more than it has: what it has is a mean.
 const HEADROOM_PERCENT: u64 = 105;
 
@@ -89,7 +93,7 @@ const CALM_DELAY: Duration = Duration::from_millis(80);
 const PROVEN: Duration = Duration::from_secs(3);
 
 /// How often str0m reports what was sent and lost, and what clients report of it.
-pub(crate) const REPORT_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const REPORT_EVERY: Duration = Duration::from_millis(500);
 
 /// What a client is told when it may send what it likes again: more than any camera has.
 const NO_LIMIT: Bitrate = Bitrate(20_000_000);
@@ -374,6 +378,8 @@ impl Worker {
         let now = self.now;
         let (mut held, mut released): (Vec<GroupId>, Vec<GroupId>) = (Vec::new(), Vec::new());
         let (mut lowered, mut raised) = (false, false);
+        let heavy_loss = self.sessions.get(key).and_then(|session| session.link.heavy_loss);
+        let is_jammed = heavy_loss.is_some_and(|loss| now < loss + CLEAR);
         for ((tile, claim), rung) in tiles.iter().zip(claims).zip(&division.rungs) {
             let subscriber = Subscriber { session: key, section: tile.section };
             let group = self.layers.get(tile.subscription.layer).map(|layer| layer.group);
@@ -390,8 +396,12 @@ impl Worker {
                         self.counters.tiles_lowered += 1;
                     }
                     let settled = !tile.subscription.held && !tile.subscription.fresh;
+                    let makes_room = is_jammed && claim.shown.is_some() && *rung < claim.shown;
                     if !settled || layer != tile.subscription.layer {
                         self.change_tile(subscriber, |tile| {
+                            if makes_room {
+                                tile.forwarder.stop();
+                            }
                             if let Some(subscription) = tile.subscription.as_mut() {
                                 subscription.held = false;
                                 subscription.fresh = false;
