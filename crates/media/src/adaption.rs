@@ -187,7 +187,10 @@ impl Link {
         if loss.is_some_and(|loss| loss <= CALM_LOSS) && is_prompt {
             self.calm = Some(now);
         }
+        let is_old_loss = self.heavy_loss.is_some_and(|loss| now < loss + CLEAR);
         match loss {
+            // The loss is of the last second, the rate since the last report: of a link that was cleared they do not fit.
+            Some(loss) if loss > HEAVY_LOSS && is_old_loss => false,
             Some(loss) if loss > HEAVY_LOSS => {
                 self.calm = None;
                 self.heavy_loss = Some(now);
