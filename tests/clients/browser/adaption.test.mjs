@@ -4,11 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { acquainted, assertCalm, closeAll, World } from './support/meeting.mjs';
-import { Signaling, Type } from './support/signaling.mjs';
+import { Type } from './support/signaling.mjs';
 import { delay } from './support/wait.mjs';
 
-/** JOIN_ACK's word for a server that chooses: BANDWIDTH_PROBING_AND_VIDEO_QUALITY_ADAPTION. */
-const SERVER_CHOOSES = 4;
 /**
  * Chromium sends three layers from 960 x 540 on. So busy, the lowest takes 140 kbit/s and the highest 1150; the sound takes
  * 50, headers included.
@@ -30,22 +28,11 @@ const RISES_WITHIN_MS = 10_000;
 describe('narrow links', { concurrency: 1 }, () => {
   let world;
   let network;
-  let chooses;
   before(async () => {
     world = await World.open({ wire: true, network: { seed: 5, down: WIDE } });
     network = world.network;
-    const meeting = await world.control.meeting();
-    const asks = { serverSideNetworkAdaption: SERVER_CHOOSES, supportedServerSideNetworkAdaptions: [2, 3, 4] };
-    const signaling = await Signaling.join(meeting, await world.control.attendee(meeting, 'ann'), asks);
-    const { joinack } = signaling.received.find(frame => frame.type === Type.JOIN_ACK);
-    chooses = joinack.defaultServerSideNetworkAdaption === SERVER_CHOOSES;
-    signaling.close();
   });
   after(() => world?.close());
-
-  /** A test that holds as soon as the service says that it chooses. */
-  const chosen = (name, run) =>
-    test(name, async context => (chooses ? run() : context.skip('JOIN_ACK says that the service does not choose layers yet')));
 
   /** Two who send layers and one who watches, with the busy pictures seen in full. */
   async function watched() {
@@ -77,7 +64,7 @@ describe('narrow links', { concurrency: 1 }, () => {
   const full = (tab, other, within = 20_000) => comes(tab, other, pixels => pixels === FULL, 'in full', within);
   const small = (tab, other, within) => comes(tab, other, pixels => pixels > 0 && pixels < SMALL, 'small', within);
 
-  chosen('a picture gets small on a narrow link and large on a wide one, without a negotiation', async () => {
+  test('a picture gets small on a narrow link and large on a wide one, without a negotiation', async () => {
     const { tabs, ann, cleo, link } = await watched();
     await cleo.ask('choose', [[ann.id, 1, 'High']]);
     await full(cleo, ann);
@@ -94,7 +81,7 @@ describe('narrow links', { concurrency: 1 }, () => {
     await closeAll(tabs);
   });
 
-  chosen('row 19: the less important gets small first, then pauses, and comes back', async () => {
+  test('row 19: the less important gets small first, then pauses, and comes back', async () => {
     const { tabs, ann, bob, cleo, link } = await watched();
     await cleo.ask('choose', [[ann.id, 1, 'High'], [bob.id, 5, 'High']]);
     await full(cleo, ann);
@@ -118,7 +105,7 @@ describe('narrow links', { concurrency: 1 }, () => {
     await closeAll(tabs);
   });
 
-  chosen('row 19: what is wanted small comes small, however wide the link is', async () => {
+  test('row 19: what is wanted small comes small, however wide the link is', async () => {
     const { tabs, ann, bob, cleo } = await watched();
     await cleo.ask('choose', [[ann.id, 1, 'Low'], [bob.id, 1, 'High']]);
     await small(cleo, ann, 15_000);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
+mod adaption;
 mod audio;
 mod content;
 mod data;

@@ -322,6 +322,12 @@ impl World {
                 assert!(frame.leave_ack.is_some());
                 client.is_out = true;
             }
+            Type::Pause | Type::Resume => {
+                assert!(
+                    client.joined && frame.pause_resume.as_ref().is_some_and(|p| !p.group_ids.is_empty())
+                );
+            }
+            Type::Bitrates => assert!(client.joined && !client.is_content && frame.bitrates.is_some()),
             Type::Notification => assert!(frame.notification.is_some()),
             Type::PrimaryMeetingJoinAck => assert!(frame.primary_meeting_join_ack.is_some()),
             other => panic!("the server never sends {other:?}"),
@@ -465,6 +471,15 @@ fn render(frame: &SignalFrame, mark_ms: i64) -> String {
             let states = states
                 .map(|s| format!("#{} -{}dB q{}", s.audio_stream_id(), s.volume(), s.signal_strength()));
             format!("LEVELS {}", states.collect::<Vec<_>>().join(", "))
+        }
+        Type::Pause => format!("PAUSE groups={:?}", frame.pause_resume.as_ref().unwrap().group_ids),
+        Type::Resume => format!("RESUME groups={:?}", frame.pause_resume.as_ref().unwrap().group_ids),
+        Type::Bitrates => {
+            let told = frame.bitrates.as_ref().unwrap();
+            let layers =
+                told.bitrates.iter().map(|b| format!("s{} {}", b.source_stream_id(), b.avg_bitrate_bps()));
+            let available = told.server_available_outgoing_bitrate;
+            format!("BITRATES available={available:?} [{}]", layers.collect::<Vec<_>>().join(", "))
         }
         Type::DataMessage => {
             let messages = frame.data_message.iter().flat_map(|data| &data.messages);
