@@ -31,6 +31,7 @@ mod forward;
 #[cfg(feature = "fuzzing")]
 mod fuzzing;
 mod layers;
+mod link;
 mod negotiation;
 mod path;
 mod rate;

@@ -13,10 +13,10 @@ use str0m::ice::IceCreds;
 use str0m::media::{Frequency, MediaKind, Mid, Rid};
 use str0m::rtp::{Extension, ExtensionMap};
 
-use crate::adaption::{FIRST_ESTIMATE, REPORT_EVERY};
 use crate::entropy::Entropy;
 use crate::forward::Forwarder;
 use crate::layers::LayerKey;
+use crate::link::{FIRST_ESTIMATE, REPORT_EVERY};
 use crate::redundancy::Redundancy;
 use crate::sdp::answer::{self, LocalTransport, Role, SectionAnswer};
 use crate::sdp::codec::{CodecKind, CodecTable, Format};

@@ -18,11 +18,11 @@ use str0m::net::{DatagramRecv, Protocol, Receive};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
 use str0m::{Candidate, IceConnectionState, Input, Rtc, RtcConfig};
 
-use crate::adaption::Link;
 use crate::cap::{Admission, Cap};
 use crate::forward::keyframe::starts_keyframe;
 use crate::forward::{Forwarder, VideoPacket};
 use crate::layers::LayerKey;
+use crate::link::Link;
 use crate::redundancy::Redundancy;
 use crate::sdp::answer::LocalTransport;
 use crate::sdp::codec::{CodecKind, CodecTable};

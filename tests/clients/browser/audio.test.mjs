@@ -109,7 +109,7 @@ describe('redundant audio over a link that loses packets', { concurrency: 1 }, (
   const sent = { red: 0, plain: 0, padding: 0 };
   before(async () => {
     const ports = await freePorts();
-    network = await LossyNetwork.open({ seed: 11, upstream: LOST });
+    network = await LossyNetwork.open({ seed: 11, up: { loss: LOST } });
     network.leadTo(ports.media);
     network.socket.on('message', datagram => {
       const kind = { [RED]: 'red', [OPUS]: 'plain' }[datagram[1] & 0x7f];
@@ -142,7 +142,7 @@ describe('redundant audio over a link that loses packets', { concurrency: 1 }, (
     await delay(15_000);
     const now = await fates();
     const grown = Object.fromEntries(Object.keys(now).map(fate => [fate, now[fate] - before[fate]]));
-    t.diagnostic(JSON.stringify({ start, before, grown, sent, lost: network.lost, passed: network.passed }));
+    t.diagnostic(JSON.stringify({ start, before, grown, sent, lost: network.count('up', 'lost'), passed: network.count('up', 'passed') }));
     assert.ok(sent.red > 1_000 && sent.plain === 0, `all is redundant: ${JSON.stringify(sent)}`);
     // A few in the first seconds; it would be more than half with transport-wide feedback.
     assert.ok(sent.padding < sent.red * 0.05, `microphones are not padded to try the link: ${JSON.stringify(sent)}`);

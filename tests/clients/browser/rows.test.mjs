@@ -64,6 +64,7 @@ describe('rows of the checklist', { concurrency: true }, () => {
       await ann.until('it is back', async () => (await ann.state()).starts === 2, { within: 20_000 });
       const changes = (await bob.state()).presenceEvents.filter(event => event.id === ann.id);
       assert.deepEqual(changes.map(event => event.present), changes.map(() => true), 'nobody saw it go');
+      await ann.until('the old connection is closed', async () => (await ann.state()).openConnections === 1);
       await assertMixMinus(tabs);
       await assertCalm([bob]);
       await closeAll(tabs);

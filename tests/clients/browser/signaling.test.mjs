@@ -44,7 +44,7 @@ describe('signaling, frame by frame', { concurrency: 1 }, () => {
     assert.deepEqual(joinack.turnCredentials.uris ?? [], [], 'with a URI in it everything would be relayed');
     assert.equal(joinack.videoSubscriptionLimit, 25);
     assert.equal(joinack.wantsCompressedSdp, true);
-    assert.equal(joinack.defaultServerSideNetworkAdaption, 2);
+    assert.equal(joinack.defaultServerSideNetworkAdaption, 4);
     const { index } = signaling.received.find(frame => frame.type === Type.INDEX);
     assert.ok(index.numParticipants >= 1);
     assert.equal(index.sources?.length ?? 0, 0);

@@ -297,6 +297,7 @@ class Me {
       policyPaused: this.named('policy-paused').map(event => event.attendee),
       policyUnpaused: this.named('policy-unpaused').map(event => event.attendee),
       connections: window.connections.length,
+      openConnections: window.connections.filter(connection => connection.connectionState !== 'closed').length,
       errors: this.log.errors,
     };
   }
