@@ -158,14 +158,12 @@ fn the_first_answer_accepts_everything_that_will_be_needed() {
     a=mid:0
     a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
     a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
-    a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
     a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
     a=sendrecv
     a=msid:audio audio
     a=rtcp-mux
     a=rtcp-rsize
     a=rtpmap:111 opus/48000/2
-    a=rtcp-fb:111 transport-cc
     a=fmtp:111 minptime=10;useinbandfec=1
     a=rtpmap:63 red/48000/2
     a=fmtp:63 111/111

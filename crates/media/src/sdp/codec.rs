@@ -141,7 +141,7 @@ impl Feedback {
     pub(crate) fn values(self, kind: Kind) -> impl Iterator<Item = &'static str> {
         let video = kind == Kind::Video;
         [
-            (self.transport_cc, "transport-cc"),
+            (video && self.transport_cc, "transport-cc"),
             (video && self.ccm_fir, "ccm fir"),
             (video && self.nack, "nack"),
             (video && self.nack_pli, "nack pli"),
