@@ -124,8 +124,8 @@ fn codec_config(table: &CodecTable) -> CodecConfig {
         // str0m need not know what redundant audio data is.
         let mut red = entry.red.map(|red| PayloadParams::new(red.into(), None, spec));
         for params in std::iter::once(&mut own).chain(&mut red) {
-            // The client's feedback is on sound as well. But a probe in the audio section, under an SSRC that is not the
-            // mix's, is a second stream to Chromium, which then plays that and not the mix.
+            // str0m probes in any section with this feedback. But a probe in the audio section, under an SSRC that is not
+            // the mix's, is a second stream to Chromium, which then plays that and not the mix.
             params.set_fb_transport_cc(entry.codec != CodecKind::Opus);
         }
         std::iter::once(own).chain(red)
