@@ -157,13 +157,14 @@ impl Worker {
                         released.extend(group);
                     }
                     raised |= tile.subscription.held || (claim.shown.is_some() && *rung > claim.shown);
-                    if claim.shown.is_some() && *rung < claim.shown {
+                    let falls = claim.shown.is_some() && *rung < claim.shown;
+                    if falls {
                         // A better layer may also have been turned off, or the wish may have become less.
                         lowered |= claim.best() >= claim.shown;
                         self.counters.tiles_lowered += 1;
                     }
                     let settled = !tile.subscription.held && !tile.subscription.fresh;
-                    let makes_room = is_jammed && claim.shown.is_some() && *rung < claim.shown;
+                    let makes_room = is_jammed && falls;
                     if !settled || layer != tile.subscription.layer {
                         self.change_tile(subscriber, |tile| {
                             if makes_room {
@@ -234,8 +235,8 @@ impl Worker {
     /// is nothing else that could become less.
     fn pass_on_room(&mut self, key: SessionKey, tiles: &[Candidate], claims: &[Claim], division: &Division) {
         let now = self.now;
-        let Some(budget) = self.sessions.get_mut(key).map(|session| session.link.budget(now)) else { return };
-        let known = self.sessions.get(key).is_some_and(|session| session.link.available.is_some());
+        let Some(link) = self.sessions.get_mut(key).map(|session| &mut session.link) else { return };
+        let (budget, known) = (link.budget(now), link.available.is_some());
         for ((tile, claim), rung) in tiles.iter().zip(claims).zip(&division.rungs) {
             let layer = tile.subscription.layer;
             let Some(publisher) = self.layers.sole_publisher(layer, now) else { continue };

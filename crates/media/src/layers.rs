@@ -113,6 +113,27 @@ pub(crate) struct Observed {
 }
 
 impl Layer {
+    /// One that nobody publishes or shows yet.
+    fn new(meeting: MeetingId, sent: SendLayer) -> Layer {
+        Layer {
+            meeting,
+            stream: sent.stream,
+            publisher: None,
+            group: sent.group,
+            most: sent.most,
+            subscribers: Vec::new(),
+            elsewhere: Vec::new(),
+            keyframes: KeyframePolicy::default(),
+            live: false,
+            newest: None,
+            meter: RateMeter::default(),
+            told: None,
+            asked_for: false,
+            ahead: Ahead::default(),
+            armed: None,
+        }
+    }
+
     /// The session that publishes it, if that is one of this worker.
     pub(crate) fn publisher_here(&self) -> Option<SessionKey> {
         match self.publisher? {
@@ -274,25 +295,10 @@ impl Layers {
     ) -> Option<LayerKey> {
         let SendLayer { stream, group, most } = sent;
         let layers = &mut self.layers;
-        let key = *self.by_stream.entry((meeting, stream)).or_insert_with(|| {
-            layers.insert(Layer {
-                meeting,
-                stream,
-                publisher: None,
-                group,
-                most,
-                subscribers: Vec::new(),
-                elsewhere: Vec::new(),
-                keyframes: KeyframePolicy::default(),
-                live: false,
-                newest: None,
-                meter: RateMeter::default(),
-                told: None,
-                asked_for: false,
-                ahead: Ahead::default(),
-                armed: None,
-            })
-        });
+        let key = *self
+            .by_stream
+            .entry((meeting, stream))
+            .or_insert_with(|| layers.insert(Layer::new(meeting, sent)));
         let layer = self.layers.get_mut(key)?;
         if layer.publisher.is_some_and(|other| other != publisher) {
             return None;
@@ -423,23 +429,8 @@ mod tests {
     use crate::sdp::codec::CodecKind;
 
     fn layer() -> Layer {
-        Layer {
-            meeting: "00000000-0000-4000-8000-000000000001".parse().unwrap(),
-            stream: StreamId(1),
-            publisher: None,
-            group: GroupId(1),
-            most: None,
-            subscribers: Vec::new(),
-            elsewhere: Vec::new(),
-            keyframes: KeyframePolicy::default(),
-            live: false,
-            newest: None,
-            meter: RateMeter::default(),
-            told: None,
-            asked_for: false,
-            ahead: Ahead::default(),
-            armed: None,
-        }
+        let meeting = "00000000-0000-4000-8000-000000000001".parse().unwrap();
+        Layer::new(meeting, SendLayer { stream: StreamId(1), group: GroupId(1), most: None })
     }
 
     /// Whether a packet is a place to start, and what follows it that came before it.
