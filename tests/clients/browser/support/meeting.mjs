@@ -9,6 +9,8 @@ import { Wire } from './wire.mjs';
 
 export const NAMES = ['ann', 'bob', 'cleo'];
 
+const CAMERA_CYCLES = 20;
+
 export class World {
   /** `network`: the conditions of a bad one that media goes through; `wire`: signaling goes through one. */
   static async open({ network, wire = false, env = {}, ...options } = {}) {
@@ -68,6 +70,16 @@ export async function acquainted(tabs) {
     for (const other of tabs) {
       await tab.knows(other);
     }
+  }
+}
+
+/** Row 15 of the checklist: one's camera goes on and off, and the other sees it come and go each time. */
+export async function turnOnAndOff(publisher, watcher) {
+  for (let cycle = 1; cycle <= CAMERA_CYCLES; cycle += 1) {
+    await publisher.ask('startVideo');
+    await watcher.sees(publisher);
+    await publisher.ask('stopVideo');
+    await watcher.doesNotSee(publisher);
   }
 }
 
