@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocator::{Claim, Division, Rung, divide};
 use crate::layers::{LayerKey, Subscriber};
-use crate::link::{CLEAR, MIX};
+use crate::link::CLEAR;
 use crate::session::{SectionKey, Subscription};
 use crate::worker::{SessionKey, Timer, Worker};
 use crate::{Bitrate, Event, GroupId, Output, StreamId, Wish};
@@ -82,6 +82,9 @@ impl Worker {
         let Some(session) = self.sessions.get_mut(key) else { return };
         session.link.due = false;
         session.link.divided = Some(now);
+        if let Some(audio) = &mut session.audio {
+            session.link.measured_sound(audio.meter.rate(now));
+        }
         let (budget, may_raise) = (session.link.budget(now), session.link.may_raise(now));
         let is_proven = session.link.is_proven(now);
         let tiles: Vec<(SectionKey, Subscription)> = session
@@ -225,7 +228,8 @@ impl Worker {
             link.probe_if_due(now);
         }
         let aim = division.wished.0 * (AIM_PERCENT + link.probes) / 100;
-        let desired = if claims.is_empty() || !can_pad { Bitrate::ZERO } else { Bitrate(aim + MIX.0) };
+        let desired =
+            if claims.is_empty() || !can_pad { Bitrate::ZERO } else { Bitrate(aim + link.sound().0) };
         if std::mem::replace(&mut link.desired, desired) != desired {
             self.with_session(key, |session, sink| session.set_desired(desired, now, sink));
         }
@@ -268,7 +272,7 @@ impl Worker {
             return;
         };
         session.rates_told = session.rates_told.wrapping_add(1);
-        let to_meeting = session.rates_told.is_multiple_of(RATES_TO_MEETING);
+        let is_turn = session.rates_told.is_multiple_of(RATES_TO_MEETING);
         let (meeting, id) = (session.meeting, session.id);
         let layers = &mut self.layers;
         let rates: Vec<(StreamId, Option<Bitrate>)> = session
@@ -278,7 +282,10 @@ impl Worker {
             .collect();
         let on: Vec<(StreamId, Bitrate)> =
             rates.iter().filter_map(|(s, rate)| Some((*s, (*rate)?))).collect();
-        if to_meeting && !on.is_empty() {
+        // That nothing comes any more, or again, is told at once.
+        let is_flowing = !on.is_empty();
+        let flowed = std::mem::replace(&mut session.is_flowing, is_flowing);
+        if is_flowing != flowed || (is_turn && is_flowing) {
             let event = Event::Rates { meeting, session: id, layers: on };
             self.outputs.push_back(Output::Event(event));
         }

@@ -21,6 +21,11 @@ pub struct Counters {
     pub dropped_paths_full: u64,
     /// Dropped by the session it belongs to (bad DTLS or RTP).
     pub dropped_session: u64,
+    /// RTP packets taken.
+    pub rtp_in: u64,
+    /// RTP datagrams of a session that brought nothing: replayed, resent for nothing, forged, of a stream that was not
+    /// announced, or padding of a repair stream. str0m does not say which.
+    pub rtp_fruitless: u64,
     /// Audio packets handed to the mixer.
     pub audio_in: u64,
     /// Mixed audio packets written to sessions.

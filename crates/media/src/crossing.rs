@@ -73,7 +73,7 @@ impl Worker {
                 self.counters.crossed_in += packets.len() as u64;
                 for (meeting, stream, packet) in packets {
                     if let Some(key) = self.published_by(from, meeting, stream) {
-                        self.route(key, packet);
+                        self.enqueue(key, packet);
                     }
                 }
             }

@@ -384,9 +384,9 @@ impl Layers {
         self.forget_if_unused(key);
     }
 
-    /// The subscriber at this place, for loops that change other things meanwhile.
-    pub(crate) fn subscriber(&self, key: LayerKey, index: usize) -> Option<Subscriber> {
-        self.layers.get(key)?.subscribers.get(index).copied()
+    /// Who shows the layer or is to show it.
+    pub(crate) fn subscribers(&self, key: LayerKey) -> Vec<Subscriber> {
+        self.layers.get(key).map_or_else(Vec::new, |layer| layer.subscribers.clone())
     }
 
     /// The session that publishes this layer, if it is the only one of its source that is on.
@@ -442,7 +442,7 @@ mod tests {
             timestamp: 0,
             marker: false,
             payload: Arc::from([0_u8; 3]),
-            vp8: None,
+            descriptor: None,
             keyframe,
             orientation: None,
             received: Instant::now(),

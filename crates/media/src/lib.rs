@@ -362,7 +362,8 @@ pub enum Event {
         /// Paused, else resumed.
         paused: bool,
     },
-    /// What the layers of a session have, about every two seconds while it sends video.
+    /// What the layers of a session have, about every two seconds while it sends video, and at once, without any layer,
+    /// when nothing of it has come for three seconds.
     Rates {
         /// The meeting.
         meeting: MeetingId,

@@ -8,8 +8,8 @@ use crate::Bitrate;
 /// What the estimate of a link begins with: a camera at its better layer. The first seconds' probes go on from there.
 pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate(1_000_000);
 
-/// What the mix takes of a link, unless an application asks for more than the usual profile.
-pub(crate) const MIX: Bitrate = Bitrate(64_000);
+/// What is left for the mix of a link at least: the usual profile. More is left where it takes more (stereo, copies).
+const MIX: Bitrate = Bitrate(64_000);
 
 /// Estimates come with every feedback, twenty a second; unless something must become less they are acted on so often.
 const PACE: Duration = Duration::from_millis(200);
@@ -88,6 +88,8 @@ pub(crate) struct Link {
     pub(crate) armed: Option<Instant>,
     /// When it was divided last.
     pub(crate) divided: Option<Instant>,
+    /// What the mix takes.
+    sound: Option<Bitrate>,
     /// What its tiles take, and the estimator is to aim at.
     pub(crate) used: Bitrate,
     pub(crate) desired: Bitrate,
@@ -194,10 +196,21 @@ impl Link {
         self.probes = (self.probes + 1) % PROBE_STEPS;
     }
 
+    /// Takes note of what the mix takes.
+    pub(crate) fn measured_sound(&mut self, sound: Bitrate) {
+        self.sound = Some(sound);
+    }
+
+    /// What is left for the mix.
+    pub(crate) fn sound(&self) -> Bitrate {
+        self.sound.map_or(MIX, |sound| sound.max(MIX))
+    }
+
     /// What is there for video.
     pub(crate) fn budget(&mut self, now: Instant) -> Bitrate {
+        let sound = self.sound();
         self.carries(now)
-            .map_or(Bitrate(u64::MAX / 2), |available| Bitrate(available.0.saturating_sub(MIX.0)))
+            .map_or(Bitrate(u64::MAX / 2), |available| Bitrate(available.0.saturating_sub(sound.0)))
     }
 
     /// Whether a new estimate is to be acted on now.
@@ -241,5 +254,22 @@ impl Link {
         }
         self.told = Some((now, available));
         Some(available)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_mix_takes_is_kept_for_it() {
+        let now = Instant::now();
+        let mut link = Link::default();
+        link.estimate(Bitrate(300_000), now);
+        assert_eq!(link.budget(now), Bitrate(236_000), "before anything is known of it");
+        link.measured_sound(Bitrate(40_000));
+        assert_eq!(link.budget(now), Bitrate(236_000), "never less than the usual profile");
+        link.measured_sound(Bitrate(130_000));
+        assert_eq!(link.budget(now), Bitrate(170_000));
     }
 }

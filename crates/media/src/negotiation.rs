@@ -17,6 +17,7 @@ use crate::entropy::Entropy;
 use crate::forward::Forwarder;
 use crate::layers::LayerKey;
 use crate::link::{FIRST_ESTIMATE, REPORT_EVERY};
+use crate::rate::RateMeter;
 use crate::redundancy::Redundancy;
 use crate::sdp::answer::{self, LocalTransport, Role, SectionAnswer};
 use crate::sdp::codec::{CodecKind, CodecTable, Format};
@@ -354,6 +355,7 @@ impl Session {
             started: false,
             red: None,
             redundancy: Redundancy::default(),
+            meter: RateMeter::default(),
         });
         audio.listens = direction.sends();
         let offered =

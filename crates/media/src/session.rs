@@ -15,14 +15,15 @@ use str0m::change::DirectApi;
 use str0m::ice::IceCreds;
 use str0m::media::{KeyframeRequestKind, Mid, Pt, Rid};
 use str0m::net::{DatagramRecv, Protocol, Receive};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite};
 use str0m::{Candidate, IceConnectionState, Input, Rtc, RtcConfig};
 
 use crate::cap::{Admission, Cap};
 use crate::forward::keyframe::starts_keyframe;
-use crate::forward::{Forwarder, VideoPacket};
-use crate::layers::LayerKey;
+use crate::forward::{Descriptor, Forwarder, Renumbering, VideoPacket};
+use crate::layers::{LayerKey, Subscriber};
 use crate::link::Link;
+use crate::rate::RateMeter;
 use crate::redundancy::Redundancy;
 use crate::sdp::answer::LocalTransport;
 use crate::sdp::codec::{CodecKind, CodecTable};
@@ -92,6 +93,8 @@ pub(crate) struct Sink<'a> {
 pub(crate) enum Routed {
     /// A packet of a published layer.
     Video { layer: LayerKey, packet: VideoPacket },
+    /// One that has receivers left who have not been given it.
+    FanOut(FanOut),
     /// The client cannot decode what it gets in this section.
     KeyframeRequest { session: SessionKey, section: SectionKey },
     /// The session can be asked for keyframes from now on.
@@ -100,6 +103,19 @@ pub(crate) enum Routed {
     Estimated { session: SessionKey },
     /// The session sends more video than it may, or is about to.
     AskForLess { session: SessionKey },
+}
+
+/// A packet of a layer on its way to its receivers.
+#[derive(Debug)]
+pub(crate) struct FanOut {
+    pub(crate) layer: LayerKey,
+    pub(crate) packet: VideoPacket,
+    /// What follows it and came before it, for those who start with it.
+    pub(crate) ahead: Vec<VideoPacket>,
+    /// Who wanted the layer when the packet came.
+    pub(crate) to: Vec<Subscriber>,
+    /// So many of them have been given it.
+    pub(crate) written: usize,
 }
 
 /// One m-line in use.
@@ -186,6 +202,8 @@ pub(crate) struct Audio {
     /// The payload type of redundant audio data and that of its blocks, if the client's last offer has it.
     pub(crate) red: Option<(u8, u8)>,
     pub(crate) redundancy: Redundancy,
+    /// What the mix takes, copies included.
+    pub(crate) meter: RateMeter,
 }
 
 /// A layer that the client publishes.
@@ -237,6 +255,8 @@ pub(crate) struct Session {
     pub(crate) cap: Cap,
     /// How often the rates of its layers were told.
     pub(crate) rates_told: u32,
+    /// Some video of it came lately, when that was told last.
+    pub(crate) is_flowing: bool,
     /// Has packets that leave with the next timeout.
     pub(crate) dirty: bool,
     /// When the worker's timer for this session fires.
@@ -284,6 +304,7 @@ impl Session {
             link: Link::default(),
             cap: Cap::default(),
             rates_told: 0,
+            is_flowing: false,
             dirty: false,
             armed: None,
             rtc: setup.rtc.build(now),
@@ -360,7 +381,12 @@ impl Session {
             tracing::trace!(session = %self.id, %error, "datagram dropped");
             sink.counters.dropped_session += 1;
         }
-        self.drain(now, sink)
+        let before = sink.counters.rtp_in;
+        self.drain(now, sink)?;
+        if is_rtp(data) && sink.counters.rtp_in == before {
+            sink.counters.rtp_fruitless += 1;
+        }
+        Ok(())
     }
 
     /// Lets time pass, and sends what was written since the last time.
@@ -410,7 +436,10 @@ impl Session {
 
     fn handle_event(&mut self, event: str0m::Event, now: Instant, sink: &mut Sink<'_>) -> Result<(), Fault> {
         match event {
-            str0m::Event::RtpPacket(packet) => self.handle_packet(packet, now, sink),
+            str0m::Event::RtpPacket(packet) => {
+                sink.counters.rtp_in += 1;
+                self.handle_packet(packet, now, sink);
+            }
             str0m::Event::KeyframeRequest(request) => {
                 sink.counters.keyframe_requests_in += 1;
                 if let Some(section) = self.section_of(request.mid) {
@@ -512,18 +541,15 @@ impl Session {
                         return;
                     }
                 }
-                let vp8 = match codec {
-                    CodecKind::Vp8 => Vp8Descriptor::parse(&packet.payload).ok(),
-                    _ => None,
-                };
-                let keyframe = starts_keyframe(codec, &packet.payload, vp8.as_ref());
+                let descriptor = Descriptor::parse(codec, &packet.payload);
+                let keyframe = starts_keyframe(codec, &packet.payload, descriptor.as_ref());
                 let packet = VideoPacket {
                     codec,
                     ssrc,
                     sequence: *packet.seq_no,
                     timestamp: packet.header.timestamp,
                     marker: packet.header.marker,
-                    vp8,
+                    descriptor,
                     keyframe,
                     orientation: packet.header.ext_vals.video_orientation,
                     received: now,
@@ -649,17 +675,22 @@ impl Session {
         }
         let extensions =
             ExtensionValues { video_orientation: packet.orientation, ..ExtensionValues::default() };
+        let (payload, patch) = match rewritten.pictures {
+            None => (Arc::clone(&packet.payload), None),
+            Some(Renumbering::Vp8(patch)) => (Arc::clone(&packet.payload), Some(patch)),
+            Some(Renumbering::Vp9(payload)) => (payload, None),
+        };
         let mut write = RtpWrite::new(
             Pt::from(pt),
             rewritten.sequence.into(),
             rewritten.timestamp,
             packet.received,
-            Arc::clone(&packet.payload),
+            payload,
         )
         .marker(packet.marker)
         .ext_vals(extensions)
         .nackable(true);
-        if let Some(patch) = rewritten.vp8 {
+        if let Some(patch) = patch {
             write = write.vp8_patch(patch);
         }
         self.write(ssrc, write, now, sink)?;
@@ -701,6 +732,9 @@ impl Session {
                 api.declare_stream_tx(ssrc.into(), None, mid, None);
             })?;
         }
+        if let Some(audio) = &mut self.audio {
+            audio.meter.add(payload.len(), now);
+        }
         let write = RtpWrite::new(Pt::from(pt), sequence.into(), timestamp, now, payload);
         self.write(ssrc, write.marker(marker), now, sink)?;
         sink.counters.audio_out += 1;
@@ -714,4 +748,9 @@ impl Session {
             }
         })
     }
+}
+
+/// RTP, as opposed to RTCP and all that shares the port with them (RFC 7983 §7, RFC 5761 §4).
+fn is_rtp(data: &[u8]) -> bool {
+    matches!(data, [128..=191, kind, ..] if !(192..=223).contains(kind))
 }

@@ -16,7 +16,7 @@ use crate::entropy::Entropy;
 use crate::forward::VideoPacket;
 use crate::layers::{LayerKey, Layers, Publisher, Subscriber};
 use crate::negotiation::Shared;
-use crate::session::{Fault, Forwarded, Routed, SectionKey, Session, Sink, Subscription, Tile};
+use crate::session::{FanOut, Fault, Forwarded, Routed, SectionKey, Session, Sink, Subscription, Tile};
 use crate::subscriptions::Asked;
 use crate::{
     Command, Counters, Event, MixFrame, Output, PathId, SessionId, WorkerConfig, WorkerError, WorkerId,
@@ -42,11 +42,19 @@ pub(crate) enum Timer {
 /// Timers served by one call. More that are due wait for the next, so that datagrams do not wait for all of them.
 const TIMERS_AT_ONCE: usize = 32;
 
+/// Packets written to sessions by one call. With what it takes to encrypt them this is about 130 us; what is left of a
+/// packet for 250 receivers waits for the next call, so that the mix does not wait for all of them.
+const WRITES_AT_ONCE: usize = 100;
+
+/// The division of a link counts for so many written packets.
+const DIVISION: usize = 4;
+
 /// Many media sessions on one thread.
 ///
 /// Call [`Self::poll_output`] until `None` after every `handle_*`: what one call produces is bounded by what it was
 /// given, but nothing is dropped if it is never fetched. Commands and datagrams of one batch may be handed in before
-/// polling, which makes sending cheaper.
+/// polling, which makes sending cheaper. What is too much for one call is taken up by the next: until then
+/// [`Self::poll_timeout`] is due at once, and whoever hands in more without looking at it makes a backlog.
 pub struct Worker {
     pub(crate) shared: Shared,
     pub(crate) max_sessions: usize,
@@ -57,10 +65,14 @@ pub struct Worker {
     pub(crate) layers: Layers,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) counters: Counters,
-    /// Packets and wishes on their way from one session to others. Empty between calls.
+    /// Packets and wishes on their way from one session to others, in their order. Between calls, what the last ones had
+    /// no time for.
     routed: VecDeque<Routed>,
+    /// Frames of mixes, with how many of its listeners each has been given to. They go first: who hears must not wait for
+    /// who sees.
+    mixes: VecDeque<(MixFrame, usize)>,
     /// Sessions that have something to send. Each at most once.
-    dirty: Vec<SessionKey>,
+    dirty: VecDeque<SessionKey>,
     /// Sessions that died in the call at hand. Empty between calls.
     dead: Vec<(SessionKey, Fault)>,
     /// Lazy: an entry counts only if its owner is armed for exactly that time. One such entry for each owner.
@@ -110,7 +122,8 @@ impl Worker {
             outputs: VecDeque::new(),
             counters: Counters::default(),
             routed: VecDeque::new(),
-            dirty: Vec::new(),
+            mixes: VecDeque::new(),
+            dirty: VecDeque::new(),
             dead: Vec::new(),
             timers: BinaryHeap::new(),
             undivided: Vec::new(),
@@ -145,7 +158,7 @@ impl Worker {
             Command::Unsubscribe { session, mids } => self.unsubscribe(session, &mids),
             Command::Pause { session, streams } => self.set_paused(session, &streams, true),
             Command::Resume { session, streams } => self.set_paused(session, &streams, false),
-            Command::Mix(frames) => self.mix(&frames),
+            Command::Mix(frames) => self.mixes.extend(frames.into_iter().map(|frame| (frame, 0))),
             Command::Close { session } => {
                 if let Some(key) = self.by_id.get(&session) {
                     self.remove_session(*key);
@@ -188,8 +201,10 @@ impl Worker {
 
     /// The next thing to do for the world. Call until `None` after every `handle_*`.
     pub fn poll_output(&mut self) -> Option<Output> {
-        while self.outputs.is_empty() && !self.dirty.is_empty() {
-            self.flush();
+        while self.outputs.is_empty()
+            && let Some(key) = self.dirty.pop_front()
+        {
+            self.flush(key);
         }
         if self.outputs.is_empty() {
             self.flush_crossings();
@@ -199,7 +214,9 @@ impl Worker {
 
     /// When [`Self::handle_timeout`] wants to be called next. It may be earlier than needed, never later.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if !self.dirty.is_empty() {
+        let queues =
+            [self.mixes.is_empty(), self.dirty.is_empty(), self.routed.is_empty(), self.undivided.is_empty()];
+        if queues.contains(&false) {
             return Some(self.now);
         }
         self.timers.peek().map(|Reverse((at, _))| *at)
@@ -309,7 +326,7 @@ impl Worker {
         let deadline = session.deadline();
         if deadline <= self.now {
             if !std::mem::replace(&mut session.dirty, true) {
-                self.dirty.push(key);
+                self.dirty.push_back(key);
             }
         } else if session.armed.is_none_or(|armed| deadline < armed) {
             session.armed = Some(deadline);
@@ -330,31 +347,52 @@ impl Worker {
         }
     }
 
-    /// Sends what sessions have written since the last time.
-    fn flush(&mut self) {
+    /// Sends what a session has written since the last time.
+    fn flush(&mut self, key: SessionKey) {
         let now = self.now;
-        for key in std::mem::take(&mut self.dirty) {
-            self.with_session(key, |session, sink| session.handle_timeout(now, sink));
-        }
-        self.settle();
+        self.with_session(key, |session, sink| session.handle_timeout(now, sink));
+        self.bury();
     }
 
-    /// Carries packets and wishes from session to session until none is left, then buries the dead.
+    /// Carries packets and wishes from session to session until none is left or it was enough for one call, then buries
+    /// the dead.
     pub(crate) fn settle(&mut self) {
-        loop {
-            while let Some(routed) = self.routed.pop_front() {
-                match routed {
-                    Routed::Video { layer, packet } => self.route(layer, packet),
-                    Routed::KeyframeRequest { session, section } => self.want_keyframe(session, section),
-                    Routed::Connected { session } => self.connected(session),
-                    Routed::Estimated { session } => self.estimated(session),
-                    Routed::AskForLess { session } => self.ask_for_less(session),
-                }
-            }
-            // Dividing a link may move packets, and packets may bring estimates.
-            let Some(key) = self.undivided.pop() else { break };
-            self.divide_link(key);
+        let mut left = WRITES_AT_ONCE;
+        while left > 0 {
+            let cost = if let Some((frame, written)) = self.mixes.pop_front() {
+                self.write_mix(frame, written, left)
+            } else if let Some(routed) = self.routed.pop_front() {
+                self.carry(routed, left)
+            } else if let Some(key) = self.undivided.pop() {
+                // Dividing a link may move packets, and packets may bring estimates.
+                self.divide_link(key);
+                DIVISION
+            } else {
+                break;
+            };
+            left = left.saturating_sub(cost);
         }
+        self.bury();
+    }
+
+    /// Brings one thing where it belongs; of a packet for many no more than `most` at once. Answers how many were written.
+    fn carry(&mut self, routed: Routed, most: usize) -> usize {
+        match routed {
+            Routed::Video { layer, packet } => {
+                let fan_out = self.arrived(layer, packet);
+                return fan_out.map_or(0, |fan_out| self.fan_out(fan_out, most));
+            }
+            Routed::FanOut(fan_out) => return self.fan_out(fan_out, most),
+            Routed::KeyframeRequest { session, section } => self.want_keyframe(session, section),
+            Routed::Connected { session } => self.connected(session),
+            Routed::Estimated { session } => self.estimated(session),
+            Routed::AskForLess { session } => self.ask_for_less(session),
+        }
+        0
+    }
+
+    /// Ends the sessions that died.
+    fn bury(&mut self) {
         self.reconcile_wants();
         while let Some((key, fault)) = self.dead.pop() {
             let Some(session) = self.sessions.get(key) else { continue };
@@ -370,9 +408,14 @@ impl Worker {
         }
     }
 
-    /// One packet of a layer to everybody who wants it.
-    pub(crate) fn route(&mut self, key: LayerKey, mut packet: VideoPacket) {
-        let Some(layer) = self.layers.get_mut(key) else { return };
+    /// Takes a packet of a layer on its way to everybody who wants it.
+    pub(crate) fn enqueue(&mut self, layer: LayerKey, packet: VideoPacket) {
+        self.routed.push_back(Routed::Video { layer, packet });
+    }
+
+    /// A packet of a layer has come. `None`: nobody here wants it.
+    fn arrived(&mut self, key: LayerKey, mut packet: VideoPacket) -> Option<FanOut> {
+        let layer = self.layers.get_mut(key)?;
         let observed = layer.observe(&packet);
         packet.keyframe = observed.keyframe;
         // The timer may have been set for a publisher that was silent.
@@ -391,39 +434,55 @@ impl Worker {
             self.ask_for_keyframe(key);
         }
         self.cross(key, &packet);
+        let to = self.layers.subscribers(key);
+        (!to.is_empty()).then_some(FanOut { layer: key, packet, ahead: observed.ahead, to, written: 0 })
+    }
+
+    /// One packet of a layer to those who want it, `most` of them at once; what is left goes before everything that came
+    /// later. Answers to how many it was offered.
+    fn fan_out(&mut self, mut fan_out: FanOut, most: usize) -> usize {
         let now = self.now;
-        let mut index = 0;
-        while let Some(subscriber) = self.layers.subscriber(key, index) {
-            index += 1;
+        let FanOut { layer, packet, ahead, to, written } = &fan_out;
+        let (key, turn) = (*layer, to.iter().skip(*written).take(most));
+        let offered = turn.len();
+        for subscriber in turn.copied() {
             let outcome = self.with_session(subscriber.session, |session, sink| {
-                let outcome = session.forward(subscriber.section, key, &packet, now, sink)?;
+                let outcome = session.forward(subscriber.section, key, packet, now, sink)?;
                 if matches!(outcome, Forwarded::Switched { .. }) {
-                    for later in &observed.ahead {
+                    for later in ahead {
                         session.forward(subscriber.section, key, later, now, sink)?;
                     }
                 }
                 Ok(outcome)
             });
             match outcome {
-                Some(Forwarded::Switched { from: Some(from) }) => {
-                    // The layer left is another one, so this loop's list does not change under it.
-                    self.layers.unsubscribe(from, subscriber);
-                }
+                Some(Forwarded::Switched { from: Some(from) }) => self.leave(from, subscriber),
                 Some(Forwarded::Undecodable) => self.counters.video_undecodable += 1,
                 Some(Forwarded::Written | Forwarded::NotNow | Forwarded::Switched { from: None }) | None => {}
             }
         }
+        fan_out.written += offered;
+        if fan_out.written < fan_out.to.len() {
+            self.routed.push_front(Routed::FanOut(fan_out));
+        }
+        offered
     }
 
-    fn mix(&mut self, frames: &[MixFrame]) {
+    /// One frame of the mix to its listeners, `most` of them at once. Answers to how many.
+    fn write_mix(&mut self, frame: MixFrame, written: usize, most: usize) -> usize {
         let now = self.now;
-        for frame in frames {
-            for listener in frame.listeners.iter() {
-                if let Some(key) = self.by_id.get(listener).copied() {
-                    self.with_session(key, |session, sink| session.write_mix(&frame.payload, now, sink));
-                }
+        let turn = frame.listeners.iter().skip(written).take(most);
+        let offered = turn.len();
+        for listener in turn {
+            if let Some(key) = self.by_id.get(listener).copied() {
+                self.with_session(key, |session, sink| session.write_mix(&frame.payload, now, sink));
             }
         }
+        let written = written + offered;
+        if written < frame.listeners.len() {
+            self.mixes.push_front((frame, written));
+        }
+        offered
     }
 
     /// A client cannot decode what it gets.
@@ -505,7 +564,7 @@ impl Worker {
         }
         for (section, state) in &session.sections {
             for layer in state.tile.iter().flat_map(Tile::attached) {
-                self.layers.unsubscribe(layer, Subscriber { session: key, section });
+                self.leave(layer, Subscriber { session: key, section });
             }
         }
     }
@@ -523,6 +582,18 @@ impl Worker {
         }
     }
 
+    /// A receiver wants the layer no more. What its publisher was asked to keep to for the sake of its only receiver is over
+    /// with the last.
+    fn leave(&mut self, layer: LayerKey, subscriber: Subscriber) {
+        self.layers.unsubscribe(layer, subscriber);
+        let Some(left) = self.layers.get(layer).filter(|layer| !layer.is_wanted()) else { return };
+        if let Some(publisher) = left.publisher_here()
+            && self.sessions.get_mut(publisher).is_some_and(|session| session.cap.set_room(None))
+        {
+            self.ask_for_less(publisher);
+        }
+    }
+
     /// Changes what a tile shows or is to show; leaves the layers that it needs no more, and joins those that it needs now.
     pub(crate) fn change_tile(&mut self, subscriber: Subscriber, change: impl FnOnce(&mut Tile)) {
         let session = self.sessions.get_mut(subscriber.session);
@@ -531,7 +602,7 @@ impl Worker {
         change(tile);
         let after: Vec<LayerKey> = tile.attached().collect();
         for left in before.iter().filter(|layer| !after.contains(layer)) {
-            self.layers.unsubscribe(*left, subscriber);
+            self.leave(*left, subscriber);
         }
         for joined in after.iter().filter(|layer| !before.contains(layer)) {
             self.layers.subscribe(*joined, subscriber);

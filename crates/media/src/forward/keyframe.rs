@@ -1,41 +1,20 @@
 //! Does a video packet start a keyframe? Only the first packet of one counts: forwarding starts there.
 
-use str0m::rtp::Vp8Descriptor;
-
+use super::Descriptor;
 use crate::sdp::codec::CodecKind;
 
-/// Whether `payload` is the first packet of a keyframe. `vp8` is the payload's descriptor, if it is VP8 and valid.
-pub(crate) fn starts_keyframe(codec: CodecKind, payload: &[u8], vp8: Option<&Vp8Descriptor>) -> bool {
+/// Whether `payload` is the first packet of a keyframe. `descriptor` is the payload's, if the codec has one and it is valid.
+pub(crate) fn starts_keyframe(codec: CodecKind, payload: &[u8], descriptor: Option<&Descriptor>) -> bool {
     match codec {
         CodecKind::Opus => false,
-        CodecKind::Vp8 => vp8.is_some_and(|descriptor| descriptor.starts_keyframe(payload)),
-        CodecKind::Vp9 => vp9(payload).unwrap_or(false),
+        CodecKind::Vp8 | CodecKind::Vp9 => match descriptor {
+            Some(Descriptor::Vp8(descriptor)) => descriptor.starts_keyframe(payload),
+            Some(Descriptor::Vp9(descriptor)) => descriptor.starts_keyframe,
+            None => false,
+        },
         CodecKind::H264 => h264(payload).unwrap_or(false),
         CodecKind::Av1 => av1(payload).unwrap_or(false),
     }
-}
-
-/// RFC 9628 §4.2: not inter-picture predicted, start of a frame, lowest spatial layer.
-fn vp9(payload: &[u8]) -> Option<bool> {
-    const HAS_PICTURE_ID: u8 = 0x80;
-    const INTER_PREDICTED: u8 = 0x40;
-    const HAS_LAYERS: u8 = 0x20;
-    const START_OF_FRAME: u8 = 0x08;
-    const LONG_PICTURE_ID: u8 = 0x80;
-
-    let first = *payload.first()?;
-    if first & INTER_PREDICTED != 0 || first & START_OF_FRAME == 0 {
-        return Some(false);
-    }
-    if first & HAS_LAYERS == 0 {
-        return Some(true);
-    }
-    let mut layers_at = 1;
-    if first & HAS_PICTURE_ID != 0 {
-        layers_at += if payload.get(1)? & LONG_PICTURE_ID != 0 { 2 } else { 1 };
-    }
-    let spatial_layer = (payload.get(layers_at)? >> 1) & 0x07;
-    Some(spatial_layer == 0)
 }
 
 /// RFC 6184 §5: parameter sets, which every browser puts before an IDR picture, or the first slice of one.
@@ -124,8 +103,7 @@ mod tests {
     use super::*;
 
     fn detect(codec: CodecKind, payload: &[u8]) -> bool {
-        let vp8 = Vp8Descriptor::parse(payload).ok().filter(|_| codec == CodecKind::Vp8);
-        starts_keyframe(codec, payload, vp8.as_ref())
+        starts_keyframe(codec, payload, Descriptor::parse(codec, payload).as_ref())
     }
 
     #[test]

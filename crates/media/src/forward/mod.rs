@@ -1,16 +1,20 @@
 //! Rewrites the packets of changing sources into one continuous stream for one receive section.
 
 pub(crate) mod keyframe;
+mod pictures;
 mod vp8;
+mod vp9;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use str0m::rtp::{VideoOrientation, Vp8Descriptor, Vp8Patch};
 
+pub(crate) use vp9::Vp9Descriptor;
+
 use crate::layers::LayerKey;
 use crate::sdp::codec::CodecKind;
-use vp8::PictureIds;
+use pictures::{Numbers, PictureIds};
 
 /// The RTP clock of video, in ticks per millisecond (RFC 3551 §5).
 const TICKS_PER_MILLISECOND: u128 = 90;
@@ -29,19 +33,52 @@ pub(crate) struct VideoPacket {
     pub(crate) timestamp: u32,
     pub(crate) marker: bool,
     pub(crate) payload: Arc<[u8]>,
-    pub(crate) vp8: Option<Vp8Descriptor>,
+    pub(crate) descriptor: Option<Descriptor>,
     /// A receiver may start here.
     pub(crate) keyframe: bool,
     pub(crate) orientation: Option<VideoOrientation>,
     pub(crate) received: Instant,
 }
 
-/// The numbers to write instead of a packet's own.
+/// What the payload says of its picture, in the codecs that number them.
 #[derive(Debug, Clone, Copy)]
+pub(crate) enum Descriptor {
+    Vp8(Vp8Descriptor),
+    Vp9(Vp9Descriptor),
+}
+
+impl Descriptor {
+    /// `None`: the codec numbers no pictures, or the payload is not what it should be.
+    pub(crate) fn parse(codec: CodecKind, payload: &[u8]) -> Option<Descriptor> {
+        match codec {
+            CodecKind::Vp8 => Vp8Descriptor::parse(payload).ok().map(Descriptor::Vp8),
+            CodecKind::Vp9 => Vp9Descriptor::parse(payload).map(Descriptor::Vp9),
+            CodecKind::Opus | CodecKind::H264 | CodecKind::Av1 => None,
+        }
+    }
+
+    fn numbers(&self) -> Numbers {
+        match self {
+            Descriptor::Vp8(descriptor) => vp8::numbers(descriptor),
+            Descriptor::Vp9(descriptor) => descriptor.numbers(),
+        }
+    }
+}
+
+/// How to write other numbers of a picture than the packet's own.
+#[derive(Debug, Clone)]
+pub(crate) enum Renumbering {
+    Vp8(Vp8Patch),
+    /// The payload to send instead.
+    Vp9(Arc<[u8]>),
+}
+
+/// The numbers to write instead of a packet's own.
+#[derive(Debug, Clone)]
 pub(crate) struct Rewritten {
     pub(crate) sequence: u64,
     pub(crate) timestamp: u32,
-    pub(crate) vp8: Option<Vp8Patch>,
+    pub(crate) pictures: Option<Renumbering>,
     /// The source changed with this packet.
     pub(crate) switched: bool,
 }
@@ -117,8 +154,16 @@ impl Forwarder {
         if is_newest {
             self.newest = Some(Newest { sequence, timestamp, at: packet.received });
         }
-        let vp8 = packet.vp8.and_then(|descriptor| self.pictures.patch(&descriptor, is_newest));
-        Some(Rewritten { sequence, timestamp, vp8, switched: same.is_none() })
+        let pictures = packet.descriptor.and_then(|descriptor| {
+            let written = self.pictures.renumber(descriptor.numbers(), is_newest)?;
+            match descriptor {
+                Descriptor::Vp8(descriptor) => vp8::patch(&descriptor, written).map(Renumbering::Vp8),
+                Descriptor::Vp9(descriptor) => {
+                    Some(Renumbering::Vp9(descriptor.renumber(&packet.payload, written)))
+                }
+            }
+        });
+        Some(Rewritten { sequence, timestamp, pictures, switched: same.is_none() })
     }
 
     fn switch(&mut self, layer: LayerKey, packet: &VideoPacket) -> Source {
@@ -131,8 +176,8 @@ impl Forwarder {
                 (newest.sequence.saturating_add(1), newest.timestamp.wrapping_add(ticks.max(MIN_STEP)))
             }
         };
-        if let Some(descriptor) = &packet.vp8 {
-            self.pictures.rebase(descriptor);
+        if let Some(descriptor) = &packet.descriptor {
+            self.pictures.rebase(descriptor.numbers());
         }
         let source = Source {
             layer,
@@ -172,7 +217,7 @@ mod tests {
             timestamp,
             marker: false,
             payload: Arc::from(payload),
-            vp8: Vp8Descriptor::parse(&payload).ok(),
+            descriptor: Descriptor::parse(CodecKind::Vp8, &payload),
             keyframe,
             orientation: None,
             received,
@@ -187,7 +232,7 @@ mod tests {
         assert!(forwarder.rewrite(layer, &packet(1, 70_000, 90, false, now)).is_none());
         let first = forwarder.rewrite(layer, &packet(1, 70_001, 180, true, now)).unwrap();
         assert_eq!((first.sequence, first.timestamp, first.switched), (700, 5000, true));
-        assert!(first.vp8.is_none(), "a first source keeps its picture ids");
+        assert!(first.pictures.is_none(), "a first source keeps its picture ids");
         let second = forwarder.rewrite(layer, &packet(1, 70_002, 3180, false, now)).unwrap();
         assert_eq!((second.sequence, second.timestamp, second.switched), (701, 8000, false));
         assert!(
@@ -220,7 +265,7 @@ mod tests {
         assert_eq!(forwarder.layer(), Some(low));
         let switched = forwarder.rewrite(high, &packet(2, 901, 99, true, later)).unwrap();
         assert_eq!((switched.sequence, switched.timestamp), (1, 9000));
-        assert!(switched.vp8.is_some());
+        assert!(switched.pictures.is_some());
         assert_eq!(forwarder.layer(), Some(high));
     }
 
@@ -245,6 +290,35 @@ mod tests {
         let resumed =
             forwarder.rewrite(layer, &packet(1, 50, 90_000, true, now + Duration::from_secs(1))).unwrap();
         assert_eq!((resumed.sequence, resumed.timestamp), (1, 90_000));
+    }
+
+    #[test]
+    fn vp9_pictures_go_on_over_a_switch() {
+        let [low, high] = layers();
+        let now = Instant::now();
+        let vp9 = |ssrc, sequence, picture: u16, tl0: u8, keyframe: bool| {
+            let [above, below] = picture.to_be_bytes();
+            let first = 0xa8 | if keyframe { 0 } else { 0x40 };
+            let payload = [first, 0x80 | above, below, 0, tl0, 7, 7];
+            let descriptor = Descriptor::parse(CodecKind::Vp9, &payload);
+            let payload = Arc::from(payload);
+            let base = packet(ssrc, sequence, 0, keyframe, now);
+            VideoPacket { codec: CodecKind::Vp9, descriptor, payload, ..base }
+        };
+        let mut forwarder = Forwarder::new(0, 0);
+        let first = forwarder.rewrite(low, &vp9(1, 10, 0x7fff, 255, true)).unwrap();
+        assert!(first.pictures.is_none());
+        let mut numbers = |sequence, picture, tl0, keyframe| {
+            let written =
+                forwarder.rewrite(high, &vp9(2, sequence, picture, tl0, keyframe)).unwrap().pictures;
+            let Some(Renumbering::Vp9(payload)) = written else { panic!("{written:?}") };
+            assert_eq!(payload[5..], [7, 7]);
+            let numbers = Descriptor::parse(CodecKind::Vp9, &payload).unwrap().numbers();
+            (numbers.picture, numbers.tl0)
+        };
+        assert_eq!(numbers(70, 500, 9, true), (0, 0));
+        assert_eq!(numbers(71, 500, 9, false), (0, 0));
+        assert_eq!(numbers(72, 501, 10, false), (1, 1));
     }
 
     /// What one source sends next: (which source, packets skipped, is it a keyframe, milliseconds since the last).
@@ -278,8 +352,8 @@ mod tests {
                     prop_assert!(!keyframe || current == Some(keys[which]));
                     continue;
                 };
-                let picture = sent.vp8.unwrap().picture_id().unwrap();
-                let picture = match out.vp8 {
+                let picture = sent.descriptor.unwrap().numbers().picture;
+                let picture = match out.pictures {
                     None => picture,
                     Some(_) => picture.wrapping_add(forwarder.pictures_added()) & 0x7fff,
                 };

@@ -341,6 +341,12 @@ fn replayed_media_is_not_taken_twice() {
     let after = pair.world.worker.counters();
     assert_eq!(after.dropped_unknown_path - before.dropped_unknown_path, captured.len() as u64);
     assert_eq!((after.audio_in, after.video_in), (before.audio_in, before.video_in));
+    assert_eq!(after.rtp_in, before.rtp_in);
+    assert_eq!(
+        after.rtp_fruitless - before.rtp_fruitless,
+        3 * captured.len() as u64,
+        "each of them is counted"
+    );
     assert_eq!((after.video_out, after.keyframes), (before.video_out, before.keyframes));
     assert_eq!(pair.world.audio.len(), heard);
     pair.world.send_audio(ALICE, 51, b"hello");

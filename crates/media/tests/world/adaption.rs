@@ -204,5 +204,62 @@ fn who_sends_more_than_it_may_is_cut_down() {
     let (taken, dropped) = (after.video_in - before.video_in, after.video_over_cap - before.video_over_cap);
     // The better layer's packets are the larger ones, and those that go.
     assert!(dropped * 10 > taken * 2, "{dropped} of {taken} packets dropped");
-    assert!(scene.world.clients[0].rembs > 0, "it was asked first");
+    assert!(scene.world.clients[0].remb.is_some(), "it was asked first");
+}
+
+/// A camera of one layer and one who watches it over a link that is too narrow for it.
+fn asked_for_less() -> (World, Mid, Encoder) {
+    let mut world = World::new();
+    world.join(meeting(1));
+    world.publish(0, LOW.1);
+    world.join(meeting(1));
+    let (tile, _) = world.subscribe(1, LOW.1, &[]);
+    world.narrow(1, 400_000);
+    let mut encoder = Encoder::new(1);
+    world.film(0, &mut encoder, Duration::from_secs(8));
+    let told = world.clients[0].remb.expect("it is told what its only receiver's link has room for");
+    assert!(told < 600_000, "{told}");
+    (world, tile, encoder)
+}
+
+#[test]
+fn a_camera_is_told_that_its_only_receiver_has_gone() {
+    let (mut world, tile, mut encoder) = asked_for_less();
+    world.clients[0].remb = None;
+    world.unsubscribe(1, tile, &[]);
+    world.film(0, &mut encoder, Duration::from_millis(500));
+    let told = world.clients[0].remb.expect("it is told");
+    assert!(told > 5_000_000, "{told}");
+    // And so it is when the receiver leaves.
+    let (mut world, _, mut encoder) = asked_for_less();
+    world.clients[0].remb = None;
+    let receiver = world.clients[1].id;
+    world.command(campanile_media::Command::Close { session: receiver });
+    world.film(0, &mut encoder, Duration::from_millis(500));
+    assert!(world.clients[0].remb.expect("it is told") > 5_000_000);
+}
+
+#[test]
+fn a_camera_that_sends_nothing_is_told_of_at_once_and_when_it_goes_on() {
+    let mut world = World::new();
+    world.join(meeting(1));
+    world.publish(0, LOW.1);
+    let mut encoder = Encoder::new(1);
+    let flows = |world: &mut World| -> Vec<bool> {
+        let events = std::mem::take(&mut world.events);
+        let told = events.iter().filter_map(|event| match event {
+            Event::Rates { layers, .. } => Some(!layers.is_empty()),
+            _ => None,
+        });
+        told.collect()
+    };
+    world.film(0, &mut encoder, Duration::from_secs(6));
+    let told = flows(&mut world);
+    assert!(told.len() >= 3 && told.iter().all(|flows| *flows), "{told:?}");
+    world.run(Duration::from_secs(2));
+    assert!(!flows(&mut world).contains(&false), "it may only rest");
+    world.run(Duration::from_secs(10));
+    assert_eq!(flows(&mut world), [false], "told once");
+    world.film(0, &mut encoder, Duration::from_secs(1));
+    assert_eq!(flows(&mut world), [true]);
 }

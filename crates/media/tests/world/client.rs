@@ -51,8 +51,8 @@ pub(crate) struct Client {
     pub(crate) connected: bool,
     /// How often it learnt what it may send.
     pub(crate) estimates: usize,
-    /// How often it was told to send no more than so much.
-    pub(crate) rembs: usize,
+    /// What it was last told to send at most.
+    pub(crate) remb: Option<u64>,
     /// How the world sees its address: a NAT may change it.
     pub(crate) public: SocketAddr,
     pub(crate) video_pt: u8,
@@ -148,7 +148,7 @@ impl Client {
             keyframe_requests: Vec::new(),
             connected: false,
             estimates: 0,
-            rembs: 0,
+            remb: None,
             public: address,
             video_pt: options.only.map_or(VP8_PT, |(_, pt)| pt),
             alive: true,
@@ -263,7 +263,9 @@ impl Client {
                 }
                 Output::Transmit(transmit) => self.outbox.push(transmit.contents.to_vec()),
                 Output::Event(Event::Connected) => self.connected = true,
-                Output::Event(Event::EgressBitrateEstimate(BweKind::Remb { .. })) => self.rembs += 1,
+                Output::Event(Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. })) => {
+                    self.remb = Some(estimate.as_u64());
+                }
                 Output::Event(Event::EgressBitrateEstimate(_)) => self.estimates += 1,
                 Output::Event(Event::KeyframeRequest(request)) => {
                     assert_eq!(request.kind, KeyframeRequestKind::Pli);

@@ -1,9 +1,10 @@
 //! What clients send arrives where it should, and nowhere else.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use campanile_media::{Command, Event, SessionId, StreamId, Track};
+use campanile_media::{Command, Event, MixFrame, PathId, SessionId, StreamId, Track};
 
 use str0m::format::Codec;
 
@@ -543,4 +544,58 @@ fn a_client_that_falls_silent_is_lost_after_half_a_minute() {
     assert!(world.now - gone > Duration::from_secs(25));
     assert_eq!(world.worker.counters().sessions, 0);
     assert_eq!(world.worker.counters().lost, 1);
+}
+
+#[test]
+fn what_goes_to_many_is_written_in_pieces() {
+    const WATCHERS: usize = 120;
+    const PIECE: usize = 100;
+    let mut world = World::new();
+    world.join(meeting(1));
+    world.publish(0, 11);
+    let mut encoder = Encoder::new(1);
+    let tiles: Vec<_> = (1..=WATCHERS)
+        .map(|_| {
+            let watcher = world.join(meeting(1));
+            (watcher, world.subscribe(watcher, 11, &[]).0)
+        })
+        .collect();
+    world.film(0, &mut encoder, Duration::from_secs(1));
+    // A frame of the camera and one of the mix, handed in at once.
+    let before = world.worker.counters();
+    let from = PathId::udp(world.clients[0].public);
+    let now = world.now;
+    for packet in encoder.frame(false) {
+        world.clients[0].send_video(None, packet, now);
+    }
+    for datagram in std::mem::take(&mut world.clients[0].outbox) {
+        world.worker.handle_datagram(from, &datagram, now);
+    }
+    let listeners: Vec<SessionId> = world.clients.iter().map(|client| client.id).collect();
+    let frame = MixFrame { listeners: listeners.into(), payload: Arc::from([0x78; 100]) };
+    world.worker.handle_command(Command::Mix(vec![frame]), now);
+    let mut written = {
+        let counters = world.worker.counters();
+        counters.video_out - before.video_out + counters.audio_out - before.audio_out
+    };
+    assert_eq!(written, ((FRAME_PACKETS + 1) * PIECE) as u64, "a piece for each call");
+    let mixed = world.worker.counters().audio_out - before.audio_out;
+    assert_eq!(mixed, PIECE as u64, "the mix goes first");
+    let all = ((FRAME_PACKETS + 1) * WATCHERS + 1) as u64;
+    while written < all {
+        assert_eq!(world.worker.poll_timeout(), Some(now), "there is something to do at once");
+        world.worker.handle_timeout(now);
+        let counters = world.worker.counters();
+        let more = counters.video_out - before.video_out + counters.audio_out - before.audio_out - written;
+        assert!(more > 0 && more <= PIECE as u64, "{more}");
+        written += more;
+    }
+    assert_eq!(written, all);
+    world.pump();
+    world.film(0, &mut encoder, Duration::from_millis(100));
+    for (watcher, tile) in tiles {
+        let packets = world.clients[watcher].packets(tile);
+        let numbers: Vec<u64> = packets.iter().map(|packet| packet.sequence).collect();
+        assert!(numbers.windows(2).all(|pair| pair[1] == pair[0] + 1), "in order, each once: {numbers:?}");
+    }
 }

@@ -263,10 +263,7 @@ impl<O: Outlet> Loop<O> {
                 self.receive(&mut buffers);
             }
             let now = Instant::now();
-            if self.worker.poll_timeout().is_some_and(|at| at <= now) {
-                self.worker.handle_timeout(now);
-                self.drain();
-            }
+            self.work_off(now);
             self.publish(now);
         }
     }
@@ -284,11 +281,26 @@ impl<O: Outlet> Loop<O> {
         [due, publish].into_iter().flatten().min()
     }
 
-    fn take_commands(&mut self) {
+    fn take_mixes(&mut self) {
         while let Ok(frames) = self.mixes.try_recv() {
             self.worker.handle_command(Command::Mix(frames), Instant::now());
             self.drain();
         }
+    }
+
+    /// Does what was due at `now`, in pieces: the mix is heard in time whatever else there is to do. Nothing more is taken
+    /// before it is done, so that no backlog grows in the worker.
+    fn work_off(&mut self, now: Instant) {
+        self.drain();
+        while self.worker.poll_timeout().is_some_and(|at| at <= now) {
+            self.take_mixes();
+            self.worker.handle_timeout(now);
+            self.drain();
+        }
+    }
+
+    fn take_commands(&mut self) {
+        self.take_mixes();
         for _ in 0..COMMANDS_PER_TURN {
             let was_offer = match self.queue.try_recv() {
                 Ok(Told::Command(command)) => {
@@ -302,7 +314,7 @@ impl<O: Outlet> Loop<O> {
                 }
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
             };
-            self.drain();
+            self.work_off(Instant::now());
             if was_offer {
                 break;
             }
@@ -336,7 +348,7 @@ impl<O: Outlet> Loop<O> {
                     self.worker.handle_datagram(PathId::udp(meta.addr), datagram, now);
                 }
             }
-            self.drain();
+            self.work_off(now);
             if self.delays.len() < DELAY_SAMPLES {
                 self.delays.push(now.elapsed().as_secs_f64());
             }

@@ -135,6 +135,7 @@ pub fn publish_worker(
         ("stun", worker.dropped_stun),
         ("paths-full", worker.dropped_paths_full),
         ("session", worker.dropped_session),
+        ("rtp", worker.rtp_fruitless),
         ("socket-full", refused),
         ("over-cap", worker.video_over_cap),
         ("undecodable", worker.video_undecodable),
