@@ -125,4 +125,19 @@ describe('narrow links', { concurrency: 1 }, () => {
     await assertCalm(tabs);
     await closeAll(tabs);
   });
+
+  test('a camera whose own link carries nothing is shown as a poor connection, and comes back', async () => {
+    const { tabs, ann, bob, cleo } = await watched();
+    const poor = async other => (await cleo.ask('tileList')).find(tile => tile.attendee === other.id).poor;
+    assert.deepEqual([await poor(ann), await poor(bob)], [false, false]);
+    const link = await ann.ask('ufrag');
+    network.set({ up: { loss: 1 } }, link);
+    await cleo.until("ann's tile says so", () => poor(ann), { within: 10_000 });
+    assert.equal(await poor(bob), false);
+    network.set({ up: {} }, link);
+    await cleo.until("ann's tile says no more of it", async () => !(await poor(ann)), { within: 10_000 });
+    await full(cleo, ann);
+    await cleo.watches();
+    await closeAll(tabs);
+  });
 });

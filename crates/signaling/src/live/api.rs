@@ -136,7 +136,8 @@ pub enum MediaFact {
     Available { session: SessionId, kbps: u32 },
     /// Tiles of this session were paused for want of bandwidth, or resumed: these sources of it.
     Held { session: SessionId, groups: Vec<GroupId>, paused: bool },
-    /// What the layers of this session have, in bits per second. Those that are off are left out.
+    /// What the layers of this session have, in bits per second. Those that are off are left out; none at all: its video
+    /// has stopped coming.
     Rates { session: SessionId, layers: Vec<(StreamId, u32)> },
 }
 

@@ -41,6 +41,8 @@ impl LiveMeeting {
             let rate = rates.iter().find(|(stream, _)| *stream == layer.stream);
             layer.bits_per_second = rate.map_or(0, |(_, rate)| *rate);
         }
+        let stalled = rates.is_empty();
+        self.index_stale |= std::mem::replace(&mut publishing.stalled, stalled) != stalled;
         self.bitrates_due.get_or_insert(now);
     }
 

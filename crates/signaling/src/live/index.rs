@@ -33,6 +33,8 @@ struct Source {
     attendee: AttendeeId,
     group: GroupId,
     layers: Vec<StreamDescriptor>,
+    /// Nothing of it comes. A share that nobody moves may send nothing for a while, a camera does not.
+    paused: bool,
 }
 
 impl LiveMeeting {
@@ -137,14 +139,15 @@ impl Census {
 
     fn index_for(&self, session: &Session) -> Index {
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let others = self.sources.iter().filter(|source| source.attendee != session.who.attendee);
+        let others = || self.sources.iter().filter(|source| source.attendee != session.who.attendee);
+        let paused = others().filter(|source| source.paused).flat_map(|source| &source.layers);
         Index {
             // "May not start video": of no concern to those who send, and to content, which is counted apart.
             at_capacity: Some(self.video_is_full && !sends && !session.who.content),
             // Without the session's own streams, since the priority policy would subscribe to them, and without
             // those of its own share.
-            sources: others.flat_map(|source| &source.layers).cloned().collect(),
-            paused_at_source_ids: Vec::new(),
+            sources: others().flat_map(|source| &source.layers).cloned().collect(),
+            paused_at_source_ids: paused.filter_map(|layer| layer.stream_id).collect(),
             // Left out, it would read as "many".
             num_participants: Some(self.attendees),
             supported_receive_codec_intersection: self.codecs.clone(),
@@ -160,7 +163,9 @@ fn source(session: &Session) -> Option<Source> {
     let publishing = session.joined()?.publishing.as_ref()?;
     let layers: Vec<StreamDescriptor> =
         publishing.shown.iter().map(|layer| describe(layer, publishing.group, session)).collect();
-    (!layers.is_empty()).then_some(Source { attendee: session.who.attendee, group: publishing.group, layers })
+    let paused = publishing.stalled && !session.who.content;
+    let source = Source { attendee: session.who.attendee, group: publishing.group, layers, paused };
+    (!source.layers.is_empty()).then_some(source)
 }
 
 fn describe(layer: &Shown, group: GroupId, session: &Session) -> StreamDescriptor {

@@ -93,6 +93,8 @@ pub(super) struct Publishing {
     pub(super) named: usize,
     /// What INDEX shows of it.
     pub(super) shown: Vec<Shown>,
+    /// Nothing of it has come for a while: its own link does not carry it.
+    pub(super) stalled: bool,
 }
 
 /// A layer as INDEX shows it.

@@ -155,7 +155,13 @@ impl LiveMeeting {
 
     fn new_publishing(&mut self) -> Publishing {
         self.last_group = self.last_group.saturating_add(1);
-        Publishing { group: GroupId(self.last_group), layers: Vec::new(), named: 0, shown: Vec::new() }
+        Publishing {
+            group: GroupId(self.last_group),
+            layers: Vec::new(),
+            named: 0,
+            shown: Vec::new(),
+            stalled: false,
+        }
     }
 
     /// Gives each described layer its stream id: the one it has, or a new one. Never the client's placeholder.
@@ -325,6 +331,7 @@ impl LiveMeeting {
         let was_live = publishing.is_live();
         let Some(layer) = publishing.layers.iter_mut().find(|layer| layer.stream == stream) else { return };
         layer.live = true;
+        publishing.stalled = false;
         publishing.look();
         self.index_stale = true;
         if !was_live {

@@ -139,6 +139,35 @@ fn simulcast_shows_the_layers_that_are_on_and_alive() {
 }
 
 #[test]
+fn a_camera_that_sends_nothing_is_shown_as_paused_at_its_source() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    let b = world.enter(who(2));
+    let streams = world.publish(a, &[300, 0, 1_200]);
+    world.media(MediaFact::SourceLive { session: a, stream: streams[0] });
+    world.media(MediaFact::SourceLive { session: a, stream: streams[2] });
+    assert_eq!(world.index(b).paused_at_source_ids, []);
+    world.media(MediaFact::Rates { session: a, layers: vec![] });
+    assert_eq!(world.index(b).paused_at_source_ids, [1, 3]);
+    assert_eq!(world.index(b).sources.len(), 2, "it is still there");
+    assert_eq!(world.index(a).paused_at_source_ids, [], "its own is of no concern to it");
+    world.media(MediaFact::Rates { session: a, layers: vec![(streams[0], 200_000)] });
+    assert_eq!(world.index(b).paused_at_source_ids, [], "one layer is enough");
+}
+
+#[test]
+fn a_share_that_nobody_moves_is_not_paused() {
+    let mut world = World::new();
+    world.enter(who(1));
+    let share = world.enter(content(1));
+    let b = world.enter(who(2));
+    world.publish(share, &[1_200]);
+    assert_eq!(world.index(b).sources.len(), 1);
+    world.media(MediaFact::Rates { session: share, layers: vec![] });
+    assert_eq!(world.index(b).paused_at_source_ids, []);
+}
+
+#[test]
 fn a_lone_layer_without_a_bitrate_is_on() {
     let mut world = World::new();
     let a = world.enter(who(1));

@@ -62,7 +62,7 @@ const CAPABILITIES = {
 
 class Me {
   /** Makes the session and starts listening to it; `start` joins. */
-  prepare({ meeting, attendee, colour, hertz, simulcast = false, pictureSize, priorities = false, lacking = [] }) {
+  prepare({ meeting, attendee, colour, hertz, simulcast = false, svc = false, pictureSize, priorities = false, lacking = [] }) {
     window.lacking = lacking;
     this.log = new Log();
     this.events = [];
@@ -76,6 +76,7 @@ class Me {
     this.pictureSize = pictureSize;
     const configuration = new MeetingSessionConfiguration(meeting, attendee);
     configuration.enableSimulcastForUnifiedPlanChromiumBasedBrowsers = simulcast;
+    configuration.enableSVC = svc;
     if (priorities) {
       this.policy = new VideoPriorityBasedPolicy(this.log);
       this.policy.addObserver(this);
@@ -127,6 +128,7 @@ class Me {
       content: tile.isContent,
       active: tile.active,
       paused: tile.paused,
+      poor: tile.poorConnection,
       video: known?.video,
     };
     if (!known) {
@@ -309,6 +311,7 @@ class Me {
       local: tile.local,
       content: tile.content,
       paused: tile.paused,
+      poor: tile.poor,
       width: tile.video?.videoWidth ?? 0,
       colour: tile.video ? colourOf(tile.video) : null,
     }));
@@ -367,6 +370,7 @@ class Me {
           width: entry.frameWidth,
           nacks: entry.nackCount,
           codec: report.get(entry.codecId)?.mimeType,
+          mode: entry.scalabilityMode,
         });
       } else if (entry.type === 'candidate-pair' && entry.nominated) {
         found.path = report.get(entry.localCandidateId)?.candidateType;
