@@ -125,7 +125,7 @@ describe('redundant audio over a link that loses packets', { concurrency: 1 }, (
     network?.close();
   });
 
-  test('the client sends RED, and its copies replace what is lost', async t => {
+  test('row 12: the client sends RED, and its copies replace what is lost', async t => {
     const { tabs } = await world.meet(2);
     const fates = async () => {
       const metrics = await world.service.metrics();
@@ -161,7 +161,7 @@ describe('profiles of the mix', { concurrency: 1 }, () => {
   });
   after(() => world?.close());
 
-  test('each listener gets the bit rate and the channels it asks for', async t => {
+  test('row 12: each listener gets the bit rate and the channels it asks for', async t => {
     const { tabs } = await world.prepare(3);
     const [ann, bob, cleo] = tabs;
     await choose(ann, 'fullbandMusicStereo');

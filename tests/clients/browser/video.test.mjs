@@ -14,11 +14,8 @@ const HD = { width: 1280, height: 720 };
 /** How long after the last change a client may still negotiate. */
 const SETTLED_MS = 4000;
 
-const NO_ADAPTION = 'the service does not select layers yet: JOIN_ACK says so';
-
 describe('video of the checklist', { concurrency: 1 }, () => {
   let world;
-  let adapts;
   before(async () => {
     world = await World.open({ wire: true, network: { seed: 3 } });
   });
@@ -173,6 +170,30 @@ describe('video of the checklist', { concurrency: 1 }, () => {
     const told = world.wire.said(cleo.credentials, Type.REMOTE_VIDEO_UPDATE).length;
     assert.ok(told > 0, 'the wish goes by REMOTE_VIDEO_UPDATE');
     assert.equal(subscribes(cleo), before, 'and not by SUBSCRIBE');
+    await assertCalm(tabs);
+    await closeAll(tabs);
+  });
+
+  test('row 21: a camera of several layers in one stream is seen whole', async () => {
+    const { tabs } = await world.meet(3, { svc: true, pictureSize: HD });
+    const [ann, bob, cleo] = tabs;
+    await ann.ask('startVideo');
+    await ann.until('it sends three layers in one', async () => {
+      const out = await sending(ann);
+      return out.length === 1 && out[0].codec === 'video/VP9' && out[0].mode === 'L3T3';
+    }, { within: 20_000, explain: async () => JSON.stringify((await ann.ask('stats')).outbound) });
+    for (const watcher of [bob, cleo]) {
+      await watcher.sees(ann, { within: 20_000 });
+      await watcher.watches();
+      await watcher.until('the highest layer', async () => (await width(watcher)) === HD.width, { within: 20_000 });
+    }
+    // It is one stream still when somebody pauses and comes back, which needs a keyframe of all its layers.
+    const [tile] = (await bob.ask('tileList')).filter(tile => tile.attendee === ann.id);
+    await bob.ask('pause', tile.id);
+    await delay(1000);
+    await bob.ask('unpause', tile.id);
+    await bob.watches();
+    await cleo.watches();
     await assertCalm(tabs);
     await closeAll(tabs);
   });
