@@ -24,7 +24,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// The kinds of events that decisions make.
+/// The kinds of events: those that decisions make, and those that live meetings tell of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventKind {
     /// A meeting was made.
@@ -68,6 +68,58 @@ pub enum EventKind {
         /// `message`, on those stages that need a reason.
         message: Option<String>,
     },
+    /// An attendee's connection or camera, or those of its content share, came or went.
+    Presence {
+        /// What happened.
+        change: Presence,
+        /// `attendeeId`: for a content share that of the attendee who shares.
+        attendee: AttendeeId,
+        /// `externalUserId`, in the same way.
+        external_user_id: ExternalUserId,
+        /// It is about the content share.
+        content: bool,
+    },
+}
+
+/// What becomes of a connection to a meeting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// The join token was accepted; told together with [`Presence::Joined`], right before it.
+    Authorized,
+    /// Its media is up.
+    Joined,
+    /// Gone on purpose, or removed.
+    Left,
+    /// Gone without a word.
+    Dropped,
+    /// Its first video packet came.
+    VideoStarted,
+    /// It no longer sends video.
+    VideoStopped,
+}
+
+impl Presence {
+    /// Whether the event has a `networkType`.
+    #[must_use]
+    pub fn is_about_the_network(self) -> bool {
+        matches!(self, Presence::Joined | Presence::Left | Presence::Dropped)
+    }
+
+    fn name(self, content: bool) -> &'static str {
+        match (self, content) {
+            (Presence::Authorized, _) => "chime:AttendeeAuthorized",
+            (Presence::Joined, false) => "chime:AttendeeJoined",
+            (Presence::Left, false) => "chime:AttendeeLeft",
+            (Presence::Dropped, false) => "chime:AttendeeDropped",
+            (Presence::VideoStarted, false) => "chime:AttendeeVideoStarted",
+            (Presence::VideoStopped, false) => "chime:AttendeeVideoStopped",
+            (Presence::Joined, true) => "chime:AttendeeContentJoined",
+            (Presence::Left, true) => "chime:AttendeeContentLeft",
+            (Presence::Dropped, true) => "chime:AttendeeContentDropped",
+            (Presence::VideoStarted, true) => "chime:AttendeeContentVideoStarted",
+            (Presence::VideoStopped, true) => "chime:AttendeeContentVideoStopped",
+        }
+    }
 }
 
 /// What becomes of a transcription.
@@ -98,6 +150,7 @@ impl EventKind {
                 "chime:TranscriptionStopped"
             }
             EventKind::Transcription { stage: TranscriptionStage::Failed, .. } => "chime:TranscriptionFailed",
+            EventKind::Presence { change, content, .. } => change.name(*content),
         }
     }
 }

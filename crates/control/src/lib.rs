@@ -30,7 +30,7 @@ pub mod violation;
 pub use command::{BadItem, Command, CreateMeeting, NewAttendee, Operation, Read, Write};
 pub use decide::{BATCH_MOST, Circumstances, EXCLUDED_MOST, Needs, Who, decide, most_with_meeting, needs};
 pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Rules, Snapshot, TokenReuse};
-pub use event::{Event, EventKind, TranscriptionStage};
+pub use event::{Event, EventKind, Presence, TranscriptionStage};
 pub use ids::{AccountId, AttendeeId, GroupId, MeetingId, SessionId, StreamId};
 pub use model::{
     Attendee, Capabilities, ContentResolution, EndReason, FeatureStatus, MediaCapability, Meeting,

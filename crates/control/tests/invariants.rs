@@ -198,6 +198,7 @@ fn check_events(world: &World) {
             EventKind::AttendeeDeleted { attendee, .. } => assert!(present.remove(attendee)),
             EventKind::AttendeeCapabilitiesUpdated { attendee, .. } => assert!(present.contains(attendee)),
             EventKind::MeetingStarted | EventKind::MeetingEnded { .. } | EventKind::Transcription { .. } => {}
+            EventKind::Presence { .. } => panic!("no decision tells of connections"),
         }
     }
     assert!(world.attendees.iter().all(|attendee| present.contains(&attendee.id)));

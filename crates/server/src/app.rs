@@ -12,6 +12,7 @@ use crate::edge::faults::Faults;
 use crate::edge::origin::OriginRules;
 use crate::edge::signal::Unseated;
 use crate::live::Live;
+use crate::notify::Sinks;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
 
@@ -29,6 +30,8 @@ pub struct App {
     /// What an operator shows to `/admin/v1`.
     pub operator_key: Secret,
     pub live: Live,
+    /// Where events are delivered.
+    pub sinks: Sinks,
     /// Sockets without a seat, counted.
     pub unseated: Arc<Unseated>,
     /// Whose requests are answered.

@@ -6,6 +6,7 @@
 
 mod check;
 mod law;
+mod notify;
 mod settings;
 mod sources;
 
@@ -18,6 +19,7 @@ use campanile_control::{MediaRegion, Namespace, Rules};
 
 use crate::edge::faults::Spec;
 
+pub use notify::{Allow, Endpoints, NotifyConfig, WebhookConfig};
 pub use sources::{Overrides, load};
 
 /// The access key that `campanile dev` accepts, and no `campanile serve` ever does.
@@ -56,6 +58,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
+    pub notify: NotifyConfig,
     pub security: SecurityConfig,
     pub log: LogConfig,
     /// `dev --fault`: what shall go wrong.

@@ -9,7 +9,7 @@ use crate::store::Store;
 /// Often enough that a run adds little, seldom enough that an idle service sleeps.
 const EVERY: Duration = Duration::from_secs(600);
 
-/// No sink takes events yet: what happened in the last hour stays for whoever looks into the database.
+/// Delivered events stay so long for whoever resumes the stream of events, or looks into the database.
 const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
 
 /// For so long the API can say that a meeting has ended; afterwards it is not found.

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::config::MediaConfig;
 use crate::edge::media::Outlet;
 use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
+use crate::notify::Facts;
 use crate::observe::{media as observe, panicked};
 use crate::presence::Presences;
 use crate::workers::{BoundWorkers, Placement, WorkerThreads, Workers};
@@ -152,6 +153,7 @@ struct Threads {
 struct Shared {
     meetings: Mutex<HashMap<MeetingId, Doors>>,
     presences: Presences,
+    facts: Facts,
     next_session: AtomicU64,
     draining: AtomicBool,
 }
@@ -178,6 +180,7 @@ impl Live {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
             presences: Presences::default(),
+            facts: Facts::default(),
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
         });
@@ -265,6 +268,11 @@ impl Live {
     /// Who has been connected to which meeting, and since when.
     pub fn presences(&self) -> &Presences {
         &self.shared.presences
+    }
+
+    /// What live meetings have told, on its way into the outbox.
+    pub fn facts(&self) -> &Facts {
+        &self.shared.facts
     }
 
     /// The attendee was deleted: its clients are told so.
@@ -428,6 +436,7 @@ impl MeetingTask {
                     tracing::debug!(meeting = %self.id, ?fact, "live meeting");
                     observe::fact(&fact);
                     self.shared.presences.note(self.id, &fact, Instant::now());
+                    self.shared.facts.note(self.id, &fact);
                 }
             }
         }

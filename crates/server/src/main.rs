@@ -16,6 +16,7 @@ mod keys;
 mod lifecycle;
 mod live;
 mod mixing;
+mod notify;
 mod observe;
 mod presence;
 mod shutdown;

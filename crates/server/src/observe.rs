@@ -41,6 +41,10 @@ const STORE_COMMANDS: &str = "campanile_store_commands_total";
 const STORE_COMMITS: &str = "campanile_store_commits_total";
 const STORE_FAILURES: &str = "campanile_store_commit_failures_total";
 const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
+const DELIVERIES: &str = "campanile_notifications_total";
+const DELIVERY_SECONDS: &str = "campanile_notification_seconds";
+const NOTIFICATIONS_WAITING: &str = "campanile_notifications_waiting";
+const FACTS_LOST: &str = "campanile_attendee_facts_lost_total";
 const BUILD: &str = "campanile_build_info";
 
 /// Libraries whose finer lines hold what must never be logged: `is` writes ICE passwords, `tungstenite` whole signaling
@@ -77,6 +81,7 @@ fn is_discreet(place: &Metadata<'_>) -> bool {
 pub fn recorder() -> Result<PrometheusRecorder, BuildError> {
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Full(API_SECONDS.to_owned()), &CALL_BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(DELIVERY_SECONDS.to_owned()), &CALL_BUCKETS)?
         .set_buckets_for_metric(
             Matcher::Full("campanile_mixer_encodes_per_tick".to_owned()),
             &ENCODE_BUCKETS,
@@ -128,8 +133,15 @@ fn describe() {
         Unit::Seconds,
         "One transaction of the store, its sync to disk included"
     );
+    describe_counter!(DELIVERIES, "Attempts to deliver an event, by kind of sink and result");
+    describe_histogram!(DELIVERY_SECONDS, Unit::Seconds, "One attempt to deliver an event, by kind of sink");
+    describe_gauge!(NOTIFICATIONS_WAITING, "Deliveries pending, and those that were given up, by state");
+    describe_counter!(
+        FACTS_LOST,
+        "Joins, leaves and cameras that made no event because the store was too far behind"
+    );
     describe_gauge!(BUILD, "Always 1; the label says which version runs");
-    begin_at_zero(&[CLIENT_EVENTS, CONNECTIONS_REFUSED, PANICS]);
+    begin_at_zero(&[CLIENT_EVENTS, CONNECTIONS_REFUSED, FACTS_LOST, PANICS]);
 }
 
 /// Shows counters before their first count: an alarm on growth needs something to grow from.
@@ -185,6 +197,24 @@ pub fn connection_refused() {
 /// A request with a Host or Origin that is not ours.
 pub fn foreign_request(header: &'static str) {
     counter!(FOREIGN_REQUESTS, "header" => header).increment(1);
+}
+
+/// One attempt to deliver an event.
+pub fn delivery(sink: &'static str, delivered: bool, took: Duration) {
+    let result = if delivered { "delivered" } else { "failed" };
+    counter!(DELIVERIES, "sink" => sink, "result" => result).increment(1);
+    histogram!(DELIVERY_SECONDS, "sink" => sink).record(took.as_secs_f64());
+}
+
+/// What waits for its sink, and what was given up.
+pub fn notifications_waiting(pending: i64, dead: i64) {
+    gauge!(NOTIFICATIONS_WAITING, "state" => "pending").set(pending as f64);
+    gauge!(NOTIFICATIONS_WAITING, "state" => "dead").set(dead as f64);
+}
+
+/// A fact of a live meeting found no room on its way to the store.
+pub fn fact_lost() {
+    counter!(FACTS_LOST).increment(1);
 }
 
 /// A handler panicked.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod events;
 mod operator;
 mod print;
 mod ready;
@@ -35,6 +36,9 @@ enum Command {
     /// List and remove the attendees of a meeting of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Attendees(operator::Attendees),
+    /// Show the events of a running service, and what could not be delivered
+    #[command(subcommand, after_help = operator::NOTES)]
+    Events(events::Events),
 }
 
 // clap does not wrap lines without another dependency, so the lines are broken here.
@@ -165,6 +169,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.settle(),
         Command::Meetings(verb) => return operator::meetings(&verb),
         Command::Attendees(verb) => return operator::attendees(&verb),
+        Command::Events(verb) => return events::events(&verb),
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -212,5 +217,6 @@ mod tests {
         insta::assert_snapshot!("help_serve", help(Some("serve")));
         insta::assert_snapshot!("help_meetings", help(Some("meetings")));
         insta::assert_snapshot!("help_attendees", help(Some("attendees")));
+        insta::assert_snapshot!("help_events", help(Some("events")));
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn attendees(verb: &Attendees) -> ExitCode {
     })
 }
 
-fn finish(printed: anyhow::Result<String>) -> ExitCode {
+pub(super) fn finish(printed: anyhow::Result<String>) -> ExitCode {
     match printed {
         Ok(text) => {
             print::block(&text);
@@ -182,7 +182,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// Columns as wide as what stands in them.
-fn table(columns: &[(&str, &str)], rows: &[Value], none: &str) -> String {
+pub(super) fn table(columns: &[(&str, &str)], rows: &[Value], none: &str) -> String {
     if rows.is_empty() {
         return none.to_owned();
     }
@@ -206,12 +206,12 @@ fn table(columns: &[(&str, &str)], rows: &[Value], none: &str) -> String {
 }
 
 /// A segment of a path: an id as it is; anything else so that it stays one segment.
-fn segment(text: &str) -> String {
+pub(super) fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 impl Service {
-    fn told(&self, answer: &Value, text: impl FnOnce() -> String) -> String {
+    pub(super) fn told(&self, answer: &Value, text: impl FnOnce() -> String) -> String {
         if self.json { format!("{answer:#}\n") } else { text() }
     }
 
@@ -235,7 +235,19 @@ impl Service {
     }
 
     /// One request; its answer, or why there is none.
-    fn ask(&self, method: Method, path: &str) -> anyhow::Result<Value> {
+    pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Value> {
+        let request = self.request(method, path)?.body(Empty::new()).context(UNSENDABLE)?;
+        let endpoint = self.endpoint.trim_end_matches('/');
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request)).await });
+        let (status, body) =
+            answered.map_err(|_| anyhow!("{endpoint} does not answer"))?.with_context(|| {
+                format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
+            })?;
+        read(endpoint, status, &body)
+    }
+
+    fn request(&self, method: Method, path: &str) -> anyhow::Result<http::request::Builder> {
         let endpoint = self.endpoint.trim_end_matches('/');
         let url: Uri = format!("{endpoint}/admin/v1/{path}")
             .parse()
@@ -243,19 +255,52 @@ impl Service {
         if !matches!(url.scheme_str(), Some("http" | "https")) {
             bail!("`{endpoint}` is no URL of the service; write --endpoint http://HOST:PORT");
         }
-        let request = Request::builder()
-            .method(method)
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.key(&url)?))
-            .uri(url)
-            .body(Empty::<Bytes>::new())
-            .context("the operator's key cannot be sent: it has characters that no header can hold")?;
+        let key = format!("Bearer {}", self.key(&url)?);
+        Ok(Request::builder().method(method).header(header::AUTHORIZATION, key).uri(url))
+    }
+
+    /// An answer that goes on, piece by piece, until the service ends it; after the event with this id.
+    pub(super) fn follow(
+        &self,
+        path: &str,
+        after: Option<&str>,
+        mut heard: impl FnMut(&str),
+    ) -> anyhow::Result<()> {
+        let mut request = self.request(Method::GET, path)?;
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        let request = request.body(Empty::new()).context(UNSENDABLE)?;
+        let endpoint = self.endpoint.trim_end_matches('/');
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request)).await });
-        let (status, body) =
-            answered.map_err(|_| anyhow!("{endpoint} does not answer"))?.with_context(|| {
+        runtime.block_on(async {
+            let begun = tokio::time::timeout(PATIENCE, begin(request)).await;
+            let answer = begun.map_err(|_| anyhow!("{endpoint} does not answer"))?;
+            let answer = answer.with_context(|| {
                 format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
             })?;
-        let answer: Value = serde_json::from_slice(&body)
+            let (status, mut body) = (answer.status(), answer.into_body());
+            if !status.is_success() {
+                let whole = Limited::new(body, LARGEST_ANSWER).collect().await;
+                let whole = whole.map_err(|error| anyhow!("{error}"))?.to_bytes();
+                return read(endpoint, status, &whole).map(drop);
+            }
+            while let Some(frame) = body.frame().await {
+                if let Some(piece) = frame?.data_ref() {
+                    heard(&String::from_utf8_lossy(piece));
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+const UNSENDABLE: &str = "the operator's key cannot be sent: it has characters that no header can hold";
+
+/// The answer as a value, or as the reason of a refusal.
+fn read(endpoint: &str, status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
+    {
+        let answer: Value = serde_json::from_slice(body)
             .map_err(|_| anyhow!("{endpoint} answered {status}, and not as Campanile does"))?;
         if status.is_success() {
             return Ok(answer);
@@ -270,15 +315,19 @@ impl Service {
     }
 }
 
-async fn exchange(request: Request<Empty<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+async fn begin(request: Request<Empty<Bytes>>) -> anyhow::Result<http::Response<hyper::body::Incoming>> {
     let builder = Client::builder(TokioExecutor::new());
-    let answer = if request.uri().scheme_str() == Some("https") {
+    Ok(if request.uri().scheme_str() == Some("https") {
         let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
         builder.build(connector).request(request).await?
     } else {
         // Without a look at the system's certificates, which need not be there.
         builder.build_http().request(request).await?
-    };
+    })
+}
+
+async fn exchange(request: Request<Empty<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    let answer = begin(request).await?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
     Ok((status, body.map_err(|error| anyhow!("{error}"))?.to_bytes()))

@@ -25,9 +25,10 @@ use crate::housekeeping;
 use crate::keys::{self, MasterKey};
 use crate::lifecycle;
 use crate::live::Live;
+use crate::notify;
 use crate::observe;
 use crate::shutdown::{DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown, Signals};
-use crate::store::Store;
+use crate::store::{Store, StoreSettings};
 
 /// The label of the join-token key, and the number that its tokens carry.
 const JOIN_LABEL: &str = "campanile join token";
@@ -60,6 +61,8 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         tokio::spawn(fold_metrics(app.metrics.clone()));
         keep_up("housekeeping", &app, |app| async move { housekeeping::run(&app.store).await });
         keep_up("the end of meetings", &app, lifecycle::run);
+        keep_up("the facts of live meetings", &app, notify::run_facts);
+        keep_up("notifications", &app, notify::run);
         signals.requested().await;
         let temporary = data.temporary();
         signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
@@ -88,9 +91,12 @@ async fn start(
         OperatorKey::File(path) => Secret::new(keys::load_or_make_text(path)?),
     };
     // What the store says names the database and its causes already: taken as one text, nothing is said twice.
-    let store = Store::open(&config.store.url, config.limits.rules.clone())
-        .await
-        .map_err(|error| anyhow!("{error}"))?;
+    let settings = StoreSettings {
+        rules: config.limits.rules.clone(),
+        sinks: config.notify.operator_sinks(),
+        ..StoreSettings::default()
+    };
+    let store = Store::open(&config.store.url, settings).await.map_err(|error| anyhow!("{error}"))?;
     let app = App {
         origins: OriginRules::new(&config, http_address),
         tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
@@ -101,6 +107,7 @@ async fn start(
         placements,
         faults: (config.mode == Mode::Dev).then(|| Faults::new(&config.faults)),
         operator_key,
+        sinks: notify::Sinks::new(&config.notify, &config.auth.region)?,
         store,
         live,
         metrics,
@@ -170,7 +177,13 @@ async fn stop(app: &App, serving: tokio::task::JoinHandle<()>) {
     if served.is_err() {
         tracing::error!("the listener ended in a panic");
     }
-    if tokio::time::timeout(STORE_PATIENCE, app.store.close()).await.is_err() {
+    let store = async {
+        if app.live.facts().flush(&app.store).await.is_err() {
+            tracing::warn!("the last facts of live meetings were not written");
+        }
+        app.store.close().await;
+    };
+    if tokio::time::timeout(STORE_PATIENCE, store).await.is_err() {
         tracing::warn!("the store did not close in time; it will recover at the next start");
     }
     tracing::info!("stopped");

@@ -11,7 +11,7 @@ use super::{
     AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_DATA_DIR, DEFAULT_REGION,
     DEV_ACCESS_KEY_ID, DEV_OPERATOR_KEY, DEV_SECRET_ACCESS_KEY, HttpConfig, LogConfig, LogFormat,
     MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, Secret, SecurityConfig, StoreConfig,
-    law, sqlite_url,
+    law, notify, sqlite_url,
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
@@ -48,6 +48,7 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
         mode,
         security: security(mode, &settings.security, origins, &store, &reach)?,
         limits: law::limits(mode, &settings, origins, &regions)?,
+        notify: notify::notify(mode, &settings.notify, origins)?,
         log: log(&settings.log, origins)?,
         api: law::api(&settings.api, origins)?,
         faults: law::faults(&flags.faults)?,
@@ -345,7 +346,7 @@ fn keys(
 }
 
 /// The secret that `[table]` holds as `key` itself, or in the file that `key_file` names.
-fn secret_or_file(
+pub(super) fn secret_or_file(
     table: &str,
     key: &str,
     [text, file]: [&Option<String>; 2],

@@ -16,6 +16,7 @@ pub(super) struct Settings {
     pub(super) media: Media,
     pub(super) store: Store,
     pub(super) auth: Auth,
+    pub(super) notify: Notify,
     pub(super) limits: Limits,
     pub(super) security: Security,
     pub(super) log: Log,
@@ -135,6 +136,25 @@ pub(super) struct Auth {
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+pub(super) struct Notify {
+    pub(super) allow: Option<String>,
+    #[serde(deserialize_with = "flag")]
+    pub(super) allow_private_addresses: Option<bool>,
+    pub(super) sqs_endpoint: Option<String>,
+    pub(super) sns_endpoint: Option<String>,
+    pub(super) lambda_endpoint: Option<String>,
+    #[serde(deserialize_with = "flag")]
+    pub(super) eventbridge: Option<bool>,
+    pub(super) eventbridge_endpoint: Option<String>,
+    pub(super) eventbridge_source: Option<String>,
+    pub(super) webhook_url: Option<String>,
+    pub(super) webhook_secret: Option<String>,
+    pub(super) webhook_secret_file: Option<String>,
+    pub(super) file: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct Limits {
     #[serde(deserialize_with = "number")]
     pub(super) meetings: Option<u64>,
@@ -161,6 +181,16 @@ pub(super) struct Security {
 pub(super) struct Log {
     pub(super) level: Option<String>,
     pub(super) format: Option<String>,
+}
+
+/// The environment has only text, so yes and no may come as such.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Boolean(value) => Ok(Some(value)),
+        Value::String(text) if text == "true" => Ok(Some(true)),
+        Value::String(text) if text == "false" => Ok(Some(false)),
+        other => Err(serde::de::Error::custom(format!("`{other}` is neither true nor false"))),
+    }
 }
 
 /// The environment has only text, so a whole number may come as one.

@@ -60,7 +60,19 @@ fn the_example_parses_and_has_every_key() {
 fn the_example_shows_the_true_defaults() {
     let dir = tempfile::tempdir().unwrap();
     // What has no default stands there as a sample.
-    let samples = ["public_url", "public_address", "access_key_id", "secret_access_key", "operator_key"];
+    let samples = [
+        "public_url",
+        "public_address",
+        "access_key_id",
+        "secret_access_key",
+        "operator_key",
+        "sqs_",
+        "sns_",
+        "lambda_",
+        "eventbridge_endpoint",
+        "webhook_",
+        "file =",
+    ];
     let lines = uncommented();
     let lines: Vec<_> =
         lines.lines().filter(|line| !samples.iter().any(|key| line.starts_with(key))).collect();
@@ -99,8 +111,8 @@ fn unknown_keys_are_named_with_their_place() {
     let path = file(&dir, "[http]\nlisten = \"127.0.0.1:0\"\nlissten = \"x\"\n");
     let text = refusal(load(Mode::Serve, Some(&path), [], Overrides::default()));
     assert!(text.contains("lissten") && text.contains("line 3") && text.contains("campanile.toml"), "{text}");
-    let path = file(&dir, "[notify]\nx = 1\n");
-    assert!(refusal(load(Mode::Serve, Some(&path), [], Overrides::default())).contains("notify"));
+    let path = file(&dir, "[notices]\nx = 1\n");
+    assert!(refusal(load(Mode::Serve, Some(&path), [], Overrides::default())).contains("notices"));
     assert!(refusal(serve(&[("CAMPANILE_HTTP__LISSTEN", "x")])).contains("CAMPANILE_HTTP__LISSTEN"));
     assert!(refusal(serve(&[("CAMPANILE_HTP__LISTEN", "x")])).contains("CAMPANILE_HTP__LISTEN"));
     let text = refusal(load(Mode::Serve, Some(Path::new("/no/such.toml")), [], Overrides::default()));

@@ -23,6 +23,8 @@ use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::edge::api::carry_out;
+use crate::edge::events;
+use crate::store::events::SinkState;
 use crate::store::{DecideError, KeptMeeting, Unavailable};
 
 /// Meetings on a page that does not say how many it wants, and the most that one may have.
@@ -42,6 +44,10 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/meetings/{meeting}", get(show_meeting).delete(end_meeting))
         .route("/meetings/{meeting}/attendees", get(list_attendees))
         .route("/meetings/{meeting}/attendees/{attendee}", axum::routing::delete(remove_attendee))
+        .route("/events", get(events::follow))
+        .route("/events/list", get(events::list))
+        .route("/deliveries", get(events::deliveries))
+        .route("/deliveries/replay", axum::routing::post(events::replay))
         .fallback(nothing)
         .method_not_allowed_fallback(|| async {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with that method")
@@ -54,7 +60,7 @@ pub async fn nothing() -> Response {
     refuse(StatusCode::NOT_FOUND, "the operator's API has nothing here")
 }
 
-fn refuse(status: StatusCode, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 
@@ -75,7 +81,7 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// Why an operator is refused.
-enum Refused {
+pub(super) enum Refused {
     NoMeeting(MeetingId),
     /// What should be an id is none.
     NoId(String),
@@ -130,7 +136,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn id<T: FromStr>(text: &str) -> Result<T, Refused> {
+pub(super) fn id<T: FromStr>(text: &str) -> Result<T, Refused> {
     text.parse().map_err(|_| Refused::NoId(text.to_owned()))
 }
 
@@ -162,6 +168,7 @@ async fn show_meeting(
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting?)?;
     let kept = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?;
+    let sinks = app.store.sinks_of(meeting).await?;
     let mut shown = summary(&app, &kept);
     let KeptMeeting { meeting, .. } = kept;
     let text = |arn: &Option<campanile_control::Arn>| arn.as_ref().map(|arn| arn.as_str().to_owned());
@@ -179,8 +186,19 @@ async fn show_meeting(
         "sqs": text(&meeting.notifications.sqs),
         "lambda": text(&meeting.notifications.lambda),
     });
+    shown["sinks"] = sinks.iter().map(sink_shape).collect();
     shown["transcribed"] = json!(meeting.transcription.is_some());
     Ok(Json(shown))
+}
+
+/// A sink to which something is not delivered.
+fn sink_shape(state: &SinkState) -> Value {
+    json!({
+        "sink": state.sink,
+        "pending": state.pending,
+        "dead": state.dead,
+        "last_error": state.last_error,
+    })
 }
 
 fn summary(app: &App, kept: &KeptMeeting) -> Value {

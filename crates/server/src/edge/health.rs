@@ -34,5 +34,9 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 /// `/metrics`
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     observe::publish_store(app.store.counters());
+    // A store that cannot say leaves the numbers as they were.
+    if let Ok((pending, dead)) = app.store.waiting().await {
+        observe::notifications_waiting(pending, dead);
+    }
     ([(header::CONTENT_TYPE, METRICS_TYPE)], app.metrics.render()).into_response()
 }

@@ -4,6 +4,7 @@ mod admin;
 pub mod api;
 mod body;
 mod console;
+mod events;
 pub mod faults;
 mod health;
 pub mod http;

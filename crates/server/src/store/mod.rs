@@ -4,6 +4,7 @@
 //! after the other by the one writer, in transactions that it may share between several waiting commands;
 //! nobody hears an answer before the commit. Queries are read beside it and see every answered command.
 
+pub mod events;
 mod lock;
 mod sqlite;
 #[cfg(test)]
@@ -16,8 +17,11 @@ use campanile_control::{
     MaxResults, Meeting, MeetingFeatures, MeetingId, Operation, Outcome, Page, Read, Refusal, Rules, Tagged,
 };
 use jiff::Timestamp;
+use tokio::sync::watch;
 
+use self::events::{KeptDelivery, KeptEvent, OperatorSinks, Recorded, Replay, Settled, SinkState, Told};
 use self::sqlite::Sqlite;
+use crate::notify::dispatcher::{Lane, Pending};
 
 /// What an operator or a test may set.
 #[derive(Debug, Clone)]
@@ -29,11 +33,13 @@ pub struct StoreSettings {
     pub queue: usize,
     /// Connections for queries. When all are busy a query waits for [`READER_PATIENCE`](sqlite::READER_PATIENCE).
     pub readers: u32,
+    /// Where every event goes, beside the targets of its meeting.
+    pub sinks: OperatorSinks,
 }
 
 impl Default for StoreSettings {
     fn default() -> Self {
-        Self { rules: Rules::default(), queue: 1024, readers: 4 }
+        Self { rules: Rules::default(), queue: 1024, readers: 4, sinks: Vec::new() }
     }
 }
 
@@ -319,7 +325,93 @@ impl Store {
         self.database.admit(meeting, attendee, generation).await
     }
 
-    /// Deletes events older than that, delivered or not. Says how many.
+    /// Records what live meetings tell; what has been told already makes no event. Says how many events were made.
+    pub async fn tell(&self, facts: Vec<Told>) -> Result<u64, Unavailable> {
+        self.database.tell(facts).await
+    }
+
+    /// Records as dropped who was connected in an earlier run of the service, and has not come back in this one.
+    pub async fn drop_lost(&self) -> Result<u64, Unavailable> {
+        self.database.drop_lost().await
+    }
+
+    /// Writes what became of deliveries.
+    pub async fn settle(&self, settled: Vec<Settled>) -> Result<u64, Unavailable> {
+        self.database.settle(settled).await
+    }
+
+    /// Makes deliveries pending again that were given up. Says how many.
+    pub async fn replay(&self, which: Replay) -> Result<u64, Unavailable> {
+        self.database.replay(which).await
+    }
+
+    /// Changes after each commit of events.
+    pub fn recorded(&self) -> watch::Receiver<Recorded> {
+        self.database.recorded()
+    }
+
+    /// Deliveries that are pending, with higher ids.
+    pub async fn pending(&self, after: i64, most: usize) -> Result<Vec<Pending>, Unavailable> {
+        self.database.pending(after, most).await
+    }
+
+    /// The same of one meeting to one sink.
+    pub async fn pending_of(
+        &self,
+        lane: &Lane,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Pending>, Unavailable> {
+        self.database.pending_of(lane, after, most).await
+    }
+
+    /// One event.
+    pub async fn event(&self, sequence: i64) -> Result<Option<KeptEvent>, Unavailable> {
+        self.database.event(sequence).await
+    }
+
+    /// Events in their order, those that are still kept.
+    pub async fn events_after(
+        &self,
+        after: i64,
+        meeting: Option<MeetingId>,
+        most: u32,
+    ) -> Result<Vec<KeptEvent>, Unavailable> {
+        self.database.events_after(after, meeting, most).await
+    }
+
+    /// The sequence of the event with this id, if it is still kept.
+    pub async fn place_of_event(&self, id: &str) -> Result<Option<i64>, Unavailable> {
+        self.database.place_of_event(id).await
+    }
+
+    /// The sequence of the newest event.
+    pub async fn last_place(&self) -> Result<i64, Unavailable> {
+        self.database.last_place().await
+    }
+
+    /// Deliveries that are pending, or that were given up.
+    pub async fn deliveries(
+        &self,
+        dead: bool,
+        meeting: Option<MeetingId>,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<KeptDelivery>, Unavailable> {
+        self.database.deliveries(dead, meeting, after, most).await
+    }
+
+    /// The sinks of a meeting that have deliveries pending or given up.
+    pub async fn sinks_of(&self, meeting: MeetingId) -> Result<Vec<SinkState>, Unavailable> {
+        self.database.sinks_of(meeting).await
+    }
+
+    /// How many deliveries are pending, and how many were given up.
+    pub async fn waiting(&self) -> Result<(i64, i64), Unavailable> {
+        self.database.waiting().await
+    }
+
+    /// Deletes events older than that which have nothing left to deliver. Says how many.
     pub async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
         self.database.prune_outbox(older_than).await
     }

@@ -1,5 +1,6 @@
 //! The store in one SQLite file: a writer with a queue before it, and readers.
 
+mod events;
 mod rows;
 mod writer;
 
@@ -16,15 +17,17 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, FromRow, Row};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
-use self::writer::{Ask, Counters, Prune, Writer};
+use self::writer::{Ask, Counters, Prune, Work, Writer};
+use super::events::{KeptDelivery, KeptEvent, Recorded, Replay, Settled, SinkState, Told};
 use super::lock::Lock;
 use super::{
     Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, StoreCounters, StoreError,
     StoreSettings, Unavailable,
 };
+use crate::notify::dispatcher::{Lane, Pending};
 
 /// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
 pub(super) const READER_PATIENCE: Duration = Duration::from_secs(5);
@@ -52,6 +55,7 @@ pub(super) struct Sqlite {
     queue: mpsc::Sender<Ask>,
     readers: SqlitePool,
     counters: Arc<Counters>,
+    recorded: watch::Receiver<Recorded>,
 }
 
 impl Sqlite {
@@ -79,9 +83,11 @@ impl Sqlite {
             .map_err(database)?;
         let counters = Arc::new(Counters::default());
         let (queue, asks) = mpsc::channel(settings.queue.max(1));
-        let writer = Writer::new(connection, settings.rules, Arc::clone(&counters), lock);
+        let (watchers, recorded) = watch::channel(Recorded::default());
+        let own = Arc::clone(&counters);
+        let writer = Writer::new(connection, settings.rules, settings.sinks, own, watchers, lock);
         tokio::spawn(writer.run(asks));
-        Ok(Sqlite { queue, readers, counters })
+        Ok(Sqlite { queue, readers, counters, recorded })
     }
 
     pub(super) async fn decide(
@@ -283,14 +289,119 @@ impl Sqlite {
     async fn prune(&self, what: Prune, older_than: Timestamp) -> Result<u64, Unavailable> {
         let mut total: u64 = 0;
         loop {
-            let (reply, answer) = oneshot::channel();
-            self.ask(Ask::Prune { what, older_than, reply })?;
-            let gone = answer.await.unwrap_or(Err(Unavailable::Closed))?;
+            let gone = self.keep(Work::Prune(what, older_than)).await?;
             total = total.saturating_add(gone);
             if gone < writer::PRUNE_PORTION {
                 return Ok(total);
             }
         }
+    }
+
+    async fn keep(&self, work: Work) -> Result<u64, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Keep { work, reply })?;
+        answer.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    pub(super) async fn tell(&self, facts: Vec<Told>) -> Result<u64, Unavailable> {
+        self.keep(Work::Tell(facts)).await
+    }
+
+    pub(super) async fn drop_lost(&self) -> Result<u64, Unavailable> {
+        let mut total: u64 = 0;
+        loop {
+            let gone = self.keep(Work::DropLost).await?;
+            total = total.saturating_add(gone);
+            if gone < writer::PRUNE_PORTION {
+                return Ok(total);
+            }
+        }
+    }
+
+    pub(super) async fn settle(&self, settled: Vec<Settled>) -> Result<u64, Unavailable> {
+        self.keep(Work::Settle(settled)).await
+    }
+
+    pub(super) async fn replay(&self, which: Replay) -> Result<u64, Unavailable> {
+        self.keep(Work::Replay(which)).await
+    }
+
+    pub(super) fn recorded(&self) -> watch::Receiver<Recorded> {
+        self.recorded.clone()
+    }
+
+    pub(super) async fn pending(&self, after: i64, most: usize) -> Result<Vec<Pending>, Unavailable> {
+        let query = sqlx::query(events::PENDING).bind(after).bind(most as i64);
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(events::pending_in).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    pub(super) async fn pending_of(
+        &self,
+        lane: &Lane,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Pending>, Unavailable> {
+        let query = sqlx::query(events::PENDING_OF_LANE)
+            .bind(lane.meeting.clone())
+            .bind(lane.sink.clone())
+            .bind(after)
+            .bind(most as i64);
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(events::pending_in).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    pub(super) async fn event(&self, sequence: i64) -> Result<Option<KeptEvent>, Unavailable> {
+        let query = sqlx::query(events::EVENT).bind(sequence);
+        let row = query.fetch_optional(&self.readers).await.map_err(unavailable)?;
+        row.as_ref().map(events::event_in).transpose().map_err(unavailable)
+    }
+
+    pub(super) async fn events_after(
+        &self,
+        after: i64,
+        meeting: Option<MeetingId>,
+        most: u32,
+    ) -> Result<Vec<KeptEvent>, Unavailable> {
+        let meeting = meeting.map(|id| id.to_string());
+        let query = sqlx::query(events::EVENTS).bind(after).bind(meeting).bind(i64::from(most));
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(events::event_in).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    pub(super) async fn place_of_event(&self, id: &str) -> Result<Option<i64>, Unavailable> {
+        let query = sqlx::query_scalar(events::PLACE_OF_EVENT).bind(id.to_owned());
+        query.fetch_optional(&self.readers).await.map_err(unavailable)
+    }
+
+    pub(super) async fn last_place(&self) -> Result<i64, Unavailable> {
+        sqlx::query_scalar(events::LAST_PLACE).fetch_one(&self.readers).await.map_err(unavailable)
+    }
+
+    pub(super) async fn deliveries(
+        &self,
+        dead: bool,
+        meeting: Option<MeetingId>,
+        after: i64,
+        most: u32,
+    ) -> Result<Vec<KeptDelivery>, Unavailable> {
+        let query = sqlx::query(events::DELIVERIES)
+            .bind(after)
+            .bind(dead)
+            .bind(meeting.map(|id| id.to_string()))
+            .bind(i64::from(most));
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(events::delivery_in).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    pub(super) async fn sinks_of(&self, meeting: MeetingId) -> Result<Vec<SinkState>, Unavailable> {
+        let query = sqlx::query(events::SINKS_OF_MEETING).bind(meeting.to_string());
+        let rows = query.fetch_all(&self.readers).await.map_err(unavailable)?;
+        rows.iter().map(events::sink_in).collect::<Result<_, _>>().map_err(unavailable)
+    }
+
+    pub(super) async fn waiting(&self) -> Result<(i64, i64), Unavailable> {
+        sqlx::query_as(events::WAITING).fetch_one(&self.readers).await.map_err(unavailable)
     }
 
     pub(super) fn is_open(&self) -> bool {

@@ -256,6 +256,13 @@ fn detail(event: &Event) -> serde_json::Value {
                 [capabilities.audio, capabilities.video, capabilities.content].map(MediaCapability::as_str);
             set("attendeeCapabilities", json!({ "audio": audio, "video": video, "content": content }));
         }
+        EventKind::Presence { change, attendee, external_user_id, content: _ } => {
+            set("attendeeId", json!(attendee.to_string()));
+            set("externalUserId", json!(external_user_id.as_str()));
+            if change.is_about_the_network() {
+                set("networkType", json!("Voip"));
+            }
+        }
         EventKind::Transcription { stage: _, region, configuration, message } => {
             set("transcriptionRegion", json!(region));
             set("transcriptionConfiguration", json!(transcription_json(configuration)));

@@ -11,15 +11,15 @@ use campanile_control::{
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, FromRow};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::rows::{
-    AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting, tags_json,
-    transcription_json,
+    AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_meeting, tags_json, transcription_json,
 };
-use super::unavailable;
+use super::{events, unavailable};
 use crate::observe;
+use crate::store::events::{OperatorSinks, Recorded, Replay, Settled, Told};
 use crate::store::lock::Lock;
 use crate::store::{DecideError, Decided, StoreCounters, Unavailable};
 
@@ -38,14 +38,29 @@ pub(super) enum Ask {
         write: Write,
         reply: oneshot::Sender<Result<Decided, DecideError>>,
     },
-    Prune {
-        what: Prune,
-        older_than: Timestamp,
+    /// What has no outcome but a number.
+    Keep {
+        work: Work,
         reply: oneshot::Sender<Result<u64, Unavailable>>,
     },
     Close {
         reply: oneshot::Sender<()>,
     },
+}
+
+/// What is done without a decision.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Answers how many rows went.
+    Prune(Prune, Timestamp),
+    /// Facts of live meetings; answers how many events they made.
+    Tell(Vec<Told>),
+    /// Who did not come back after a restart has dropped; answers how many were looked at, at most [`PRUNE_PORTION`].
+    DropLost,
+    /// What became of deliveries.
+    Settle(Vec<Settled>),
+    /// Answers how many deliveries are pending again.
+    Replay(Replay),
 }
 
 /// What is pruned.
@@ -58,7 +73,7 @@ pub(super) enum Prune {
 /// What an ask came to inside a transaction, kept until the commit.
 enum Done {
     Decided(Result<Decided, DecideError>),
-    Pruned(u64),
+    Kept(u64),
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +97,12 @@ pub(super) struct Writer {
     connection: SqliteConnection,
     rules: Rules,
     counters: Arc<Counters>,
+    sinks: OperatorSinks,
+    /// Names this run of the service among the facts that were told.
+    run: String,
+    /// What this transaction and those before have recorded; shown to `watchers` once it is committed.
+    recorded: Recorded,
+    watchers: watch::Sender<Recorded>,
     /// Let go of only when the connection is closed.
     lock: Lock,
 }
@@ -90,10 +111,13 @@ impl Writer {
     pub(super) fn new(
         connection: SqliteConnection,
         rules: Rules,
+        sinks: OperatorSinks,
         counters: Arc<Counters>,
+        watchers: watch::Sender<Recorded>,
         lock: Lock,
     ) -> Writer {
-        Writer { connection, rules, counters, lock }
+        let (run, recorded) = (Uuid::new_v4().to_string(), Recorded::default());
+        Writer { connection, rules, counters, sinks, run, recorded, watchers, lock }
     }
 
     /// Serves until it is told to close, or until nobody is left who could ask.
@@ -164,7 +188,7 @@ impl Writer {
                 self.counters.commands.fetch_add(1, Ordering::Relaxed);
                 let result = match done {
                     Ok(Done::Decided(result)) => result,
-                    Ok(Done::Pruned(_)) => Err(Unavailable::Database("mixed answers".to_owned()).into()),
+                    Ok(Done::Kept(_)) => Err(Unavailable::Database("mixed answers".to_owned()).into()),
                     Err(failure) => Err(failure.into()),
                 };
                 if let Err(Ok(lost)) = reply.send(result)
@@ -173,13 +197,13 @@ impl Writer {
                     tracing::warn!(effects = ?lost.effects, "nobody waited for a decision: its effects are lost");
                 }
             }
-            (Ask::Prune { reply, .. }, done) => {
+            (Ask::Keep { reply, .. }, done) => {
                 let result = match done {
-                    Ok(Done::Pruned(gone)) => Ok(gone),
+                    Ok(Done::Kept(gone)) => Ok(gone),
                     Ok(Done::Decided(_)) => Err(Unavailable::Database("mixed answers".to_owned())),
                     Err(failure) => Err(failure),
                 };
-                // A prune without a listener has pruned all the same.
+                // Work without a listener is done all the same.
                 let _ = reply.send(result);
             }
             (Ask::Close { reply }, _) => {
@@ -196,6 +220,8 @@ impl Writer {
         if result.is_ok() {
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
             observe::store_commit(began.elapsed());
+            let recorded = self.recorded;
+            self.watchers.send_if_modified(|shown| std::mem::replace(shown, recorded) != recorded);
         } else {
             self.counters.failures.fetch_add(1, Ordering::Relaxed);
             // Fails when SQLite has rolled back already, which is as good.
@@ -212,8 +238,8 @@ impl Writer {
                 Ask::Decide { account, namespace, write, .. } => {
                     Done::Decided(self.decide(account, *namespace, write).await?)
                 }
-                Ask::Prune { what, older_than, .. } => Done::Pruned(self.prune(*what, *older_than).await?),
-                Ask::Close { .. } => Done::Pruned(0),
+                Ask::Keep { work, .. } => Done::Kept(self.keep(work).await?),
+                Ask::Close { .. } => Done::Kept(0),
             });
         }
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
@@ -243,8 +269,9 @@ impl Writer {
             self.apply(change).await?;
         }
         for event in &events {
-            insert_event(Uuid::new_v4(), event).execute(&mut self.connection).await?;
+            events::record(&mut self.connection, event, &self.sinks).await?;
         }
+        self.recorded.events = self.recorded.events.saturating_add(events.len() as u64);
         Ok(Ok(Decided { outcome, effects }))
     }
 
@@ -418,11 +445,43 @@ impl Writer {
         Ok(())
     }
 
+    async fn keep(&mut self, work: &Work) -> Result<u64, sqlx::Error> {
+        match work {
+            Work::Prune(what, older_than) => self.prune(*what, *older_than).await,
+            Work::Tell(facts) => self.tell(facts).await,
+            Work::DropLost => {
+                let most = i64::try_from(PRUNE_PORTION).unwrap_or(i64::MAX);
+                let lost = events::lost_ones(&mut self.connection, &self.run, now(), most).await?;
+                self.tell(&lost).await?;
+                Ok(lost.len() as u64)
+            }
+            Work::Settle(settled) => {
+                events::settle(&mut self.connection, settled).await?;
+                Ok(settled.len() as u64)
+            }
+            Work::Replay(which) => {
+                let replayed = events::replay(&mut self.connection, which, now()).await?;
+                self.recorded.replays = self.recorded.replays.saturating_add(1);
+                Ok(replayed)
+            }
+        }
+    }
+
+    async fn tell(&mut self, facts: &[Told]) -> Result<u64, sqlx::Error> {
+        let mut made: u64 = 0;
+        for told in facts {
+            let events = events::tell(&mut self.connection, told, &self.run, &self.sinks).await?;
+            made = made.saturating_add(events);
+        }
+        self.recorded.events = self.recorded.events.saturating_add(made);
+        Ok(made)
+    }
+
     async fn prune(&mut self, what: Prune, older_than: Timestamp) -> Result<u64, sqlx::Error> {
         let statement = match what {
             Prune::Outbox => {
-                "DELETE FROM outbox WHERE sequence IN
-                 (SELECT sequence FROM outbox WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+                events::prune_dead(&mut self.connection, now()).await?;
+                events::PRUNE
             }
             Prune::Ended => {
                 "DELETE FROM meetings WHERE sequence IN
