@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 target := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 clients := tests/clients
-# One virtual environment for each boto3: they cannot live in one.
-venvs := $(addprefix $(clients)/.venv-,2019 old new)
+# One virtual environment for each boto3, and for what stands in for AWS: they cannot live in one.
+venvs := $(addprefix $(clients)/.venv-,2019 old new moto)
 
 # Everything the console is built from: sources, not what npm or vite made of them.
 console_sources := $(shell find console -type d \( -name node_modules -o -name dist \) -prune -o -type f -print 2>/dev/null)
