@@ -1,5 +1,7 @@
 //! What every store must do. The helpers at the end open one in a directory of its own.
 
+mod events;
+
 use std::path::Path;
 use std::time::{Duration, Instant};
 
