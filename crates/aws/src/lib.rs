@@ -22,6 +22,7 @@
 )]
 
 pub mod arn;
+pub mod client_events;
 pub mod error;
 pub mod namespace;
 pub mod page;

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{Config, Secret};
 use crate::edge::faults::Faults;
+use crate::edge::ingestion::Ingestion;
 use crate::edge::origin::OriginRules;
 use crate::edge::signal::Unseated;
 use crate::live::Live;
@@ -31,6 +32,8 @@ pub struct App {
     pub live: Live,
     /// Sockets without a seat, counted.
     pub unseated: Arc<Unseated>,
+    /// What clients tell, bounded.
+    pub ingestion: Ingestion,
     /// Whose requests are answered.
     pub origins: OriginRules,
     pub shutdown: Shutdown,

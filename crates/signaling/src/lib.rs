@@ -21,7 +21,7 @@
 pub mod close;
 pub mod frame;
 mod live;
-mod rate;
+pub mod rate;
 pub mod refusal;
 pub mod sdp_text;
 pub mod token;

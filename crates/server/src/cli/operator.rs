@@ -62,6 +62,13 @@ pub(super) enum Meetings {
         #[command(flatten)]
         service: Service,
     },
+    /// Show what happened in a meeting, as the clients of its attendees told it
+    Timeline {
+        /// Its MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
     /// End a meeting: everybody is disconnected
     End {
         /// Its MeetingId
@@ -95,6 +102,7 @@ pub(super) fn meetings(verb: &Meetings) -> ExitCode {
     finish(match verb {
         Meetings::List { ended, service } => list_meetings(service, *ended),
         Meetings::Show { meeting, service } => show_meeting(service, meeting),
+        Meetings::Timeline { meeting, service } => show_timeline(service, meeting),
         Meetings::End { meeting, service } => service
             .ask(Method::DELETE, &format!("meetings/{}", segment(meeting)))
             .map(|answer| service.told(&answer, || format!("meeting {meeting} has ended\n"))),
@@ -123,18 +131,36 @@ fn finish(printed: anyhow::Result<String>) -> ExitCode {
     }
 }
 
-fn list_meetings(service: &Service, ended: bool) -> anyhow::Result<String> {
-    let mut meetings = Vec::new();
+/// All pages of a list.
+fn whole(service: &Service, path: &str, member: &str) -> anyhow::Result<Vec<Value>> {
+    let mut items = Vec::new();
     let mut after = String::new();
     loop {
-        let path = format!("meetings?ended={ended}&limit={PAGE}{after}");
-        let page = service.ask(Method::GET, &path)?;
-        meetings.extend(page["meetings"].as_array().cloned().unwrap_or_default());
+        let page = service.ask(Method::GET, &format!("{path}limit={PAGE}{after}"))?;
+        items.extend(page[member].as_array().cloned().unwrap_or_default());
         match page["next"].as_u64() {
             Some(next) => after = format!("&after={next}"),
-            None => break,
+            None => return Ok(items),
         }
     }
+}
+
+fn show_timeline(service: &Service, meeting: &str) -> anyhow::Result<String> {
+    let path = format!("meetings/{}/timeline?", segment(meeting));
+    let timeline = whole(service, &path, "timeline")?;
+    let columns = [
+        ("AT", "at"),
+        ("ATTENDEE", "attendee_id"),
+        ("EVENT", "event"),
+        ("ATTRIBUTES", "attributes"),
+        ("PLATFORM", "platform"),
+    ];
+    let table = || table(&columns, &timeline, "nothing was told\n");
+    Ok(service.told(&serde_json::json!({ "timeline": timeline }), table))
+}
+
+fn list_meetings(service: &Service, ended: bool) -> anyhow::Result<String> {
+    let meetings = whole(service, &format!("meetings?ended={ended}&"), "meetings")?;
     let columns = [
         ("MEETING", "meeting_id"),
         ("EXTERNAL ID", "external_meeting_id"),

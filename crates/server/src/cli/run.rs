@@ -19,6 +19,7 @@ use super::ready::Ready;
 use crate::app::App;
 use crate::config::{Config, Mode, OperatorKey, Secret, StoreConfig};
 use crate::edge::faults::Faults;
+use crate::edge::ingestion::Ingestion;
 use crate::edge::origin::OriginRules;
 use crate::edge::{http, listener};
 use crate::housekeeping;
@@ -96,6 +97,7 @@ async fn start(
         tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
         shutdown: Shutdown::new(),
         unseated: Arc::default(),
+        ingestion: Ingestion::default(),
         http_address,
         endpoint,
         placements,

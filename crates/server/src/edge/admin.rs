@@ -23,7 +23,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::edge::api::carry_out;
-use crate::store::{DecideError, KeptMeeting, Unavailable};
+use crate::store::{DecideError, KeptMeeting, TimelineEntry, Unavailable};
 
 /// Meetings on a page that does not say how many it wants, and the most that one may have.
 const PAGE: u32 = 100;
@@ -41,6 +41,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/meetings", get(list_meetings))
         .route("/meetings/{meeting}", get(show_meeting).delete(end_meeting))
         .route("/meetings/{meeting}/attendees", get(list_attendees))
+        .route("/meetings/{meeting}/timeline", get(show_timeline))
         .route("/meetings/{meeting}/attendees/{attendee}", axum::routing::delete(remove_attendee))
         .fallback(nothing)
         .method_not_allowed_fallback(|| async {
@@ -241,6 +242,39 @@ fn attendee_shape(attendee: &Attendee, connected: bool) -> Value {
         "created_at": attendee.created.to_string(),
         "connected": connected,
     })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Portion {
+    /// As many as this.
+    limit: Option<u32>,
+    /// Those after the `next` of another page.
+    after: Option<u64>,
+}
+
+async fn show_timeline(
+    State(app): State<Arc<App>>,
+    meeting: Result<Path<String>, PathRejection>,
+    portion: Result<Query<Portion>, QueryRejection>,
+) -> Result<Json<Value>, Refused> {
+    let (meeting, Query(portion)): (MeetingId, _) = (id(&meeting?)?, portion?);
+    app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?;
+    let limit = portion.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let page = app.store.timeline(meeting, portion.after.map(Cursor), limit).await?;
+    let shape = |(attendee, entry): &(AttendeeId, TimelineEntry)| {
+        json!({
+            "at": entry.at.to_string(),
+            "received_at": entry.received.to_string(),
+            "source": "client",
+            "attendee_id": attendee.to_string(),
+            "event": entry.event,
+            "platform": entry.platform,
+            "attributes": entry.attributes,
+        })
+    };
+    let entries: Vec<Value> = page.items.iter().map(shape).collect();
+    Ok(Json(json!({ "timeline": entries, "next": page.next.map(|Cursor(place)| place) })))
 }
 
 async fn remove_attendee(

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: a writer with a queue before it, and readers.
 
 mod rows;
+mod timeline;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ use self::writer::{Ask, Counters, Prune, Writer};
 use super::lock::Lock;
 use super::{
     Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, StoreCounters, StoreError,
-    StoreSettings, Unavailable,
+    StoreSettings, TimelineEntry, Unavailable,
 };
 
 /// How long a query waits for a reader before it is answered [`Unavailable::Busy`].
@@ -271,11 +272,33 @@ impl Sqlite {
         })
     }
 
+    pub(super) async fn note(
+        &self,
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        entries: Vec<TimelineEntry>,
+    ) -> Result<u64, Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Ask::Note { meeting, attendee, entries, reply })?;
+        answer.await.unwrap_or(Err(Unavailable::Closed))
+    }
+
+    pub(super) async fn timeline(
+        &self,
+        meeting: MeetingId,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<(AttendeeId, TimelineEntry)>, Unavailable> {
+        timeline::page(&self.readers, meeting, after, max).await.map_err(unavailable)
+    }
+
     pub(super) async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
         self.prune(Prune::Outbox, older_than).await
     }
 
     pub(super) async fn prune_ended(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        // First, in portions: a meeting takes the rest of its timeline along.
+        self.prune(Prune::Timelines, older_than).await?;
         self.prune(Prune::Ended, older_than).await
     }
 
@@ -394,13 +417,21 @@ fn page<T>(
     max: u32,
     read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
 ) -> Result<Page<T>, sqlx::Error> {
+    page_by("sequence", rows, max, read)
+}
+
+/// A page in the order of that column.
+fn page_by<T>(
+    order: &str,
+    rows: &[SqliteRow],
+    max: u32,
+    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Page<T>, sqlx::Error> {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let shown = rows.get(..max).unwrap_or(rows);
     let items = shown.iter().map(read).collect::<Result<Vec<T>, sqlx::Error>>()?;
     let next = match shown.last() {
-        Some(last) if shown.len() < rows.len() => {
-            Some(Cursor(last.try_get::<i64, _>("sequence")?.unsigned_abs()))
-        }
+        Some(last) if shown.len() < rows.len() => Some(Cursor(last.try_get::<i64, _>(order)?.unsigned_abs())),
         _ => None,
     };
     Ok(Page { items, next })

@@ -17,6 +17,7 @@ import {
   VideoPriorityBasedPolicy,
 } from 'amazon-chime-sdk-js';
 
+import { checkReadiness } from './readiness.js';
 import { audioContext, colourOf, loudnessOf, picture, tone } from './sources.js';
 
 // Enough to read after a failure; a meeting of a minute logs a few thousand lines.
@@ -264,6 +265,10 @@ class Me {
       preferences.add(new VideoPreference(attendeeId, priority, TargetDisplaySize[size]));
     }
     this.policy.chooseRemoteVideoSources(preferences.build());
+  }
+  /** Instead of starting: what the SDK's readiness checker finds. */
+  checkReadiness() {
+    return checkReadiness(this.session, this.log);
   }
   hasStartedLocalVideo() {
     return this.audioVideo.hasStartedLocalVideoTile();

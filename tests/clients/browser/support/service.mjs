@@ -104,6 +104,12 @@ export class Service {
     await this.ended;
   }
 
+  /** What the operator's API answers to this. */
+  async operator(path) {
+    const headers = { authorization: `Bearer ${this.ready.operator_key}` };
+    return (await fetch(`${this.endpoint}/admin/v1/${path}`, { headers })).json();
+  }
+
   /** The lines of /metrics as a map from name and labels to value. */
   async metrics() {
     const text = await (await fetch(`${this.endpoint}/metrics`)).text();

@@ -18,10 +18,10 @@ use super::rows::{
     AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_event, insert_meeting, tags_json,
     transcription_json,
 };
-use super::unavailable;
+use super::{timeline, unavailable};
 use crate::observe;
 use crate::store::lock::Lock;
-use crate::store::{DecideError, Decided, StoreCounters, Unavailable};
+use crate::store::{DecideError, Decided, StoreCounters, TimelineEntry, Unavailable};
 
 /// Most commands that share one transaction. A commit waits for the disk; what waits meanwhile rides along
 /// with the next one. The bound keeps a transaction, and the wait behind it, short.
@@ -38,6 +38,12 @@ pub(super) enum Ask {
         write: Write,
         reply: oneshot::Sender<Result<Decided, DecideError>>,
     },
+    Note {
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        entries: Vec<TimelineEntry>,
+        reply: oneshot::Sender<Result<u64, Unavailable>>,
+    },
     Prune {
         what: Prune,
         older_than: Timestamp,
@@ -52,13 +58,16 @@ pub(super) enum Ask {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Prune {
     Outbox,
+    /// The timelines of meetings that have ended.
+    Timelines,
     Ended,
 }
 
 /// What an ask came to inside a transaction, kept until the commit.
 enum Done {
     Decided(Result<Decided, DecideError>),
-    Pruned(u64),
+    /// So many rows were added or removed.
+    Rows(u64),
 }
 
 #[derive(Debug, Default)]
@@ -164,7 +173,7 @@ impl Writer {
                 self.counters.commands.fetch_add(1, Ordering::Relaxed);
                 let result = match done {
                     Ok(Done::Decided(result)) => result,
-                    Ok(Done::Pruned(_)) => Err(Unavailable::Database("mixed answers".to_owned()).into()),
+                    Ok(Done::Rows(_)) => Err(Unavailable::Database("mixed answers".to_owned()).into()),
                     Err(failure) => Err(failure.into()),
                 };
                 if let Err(Ok(lost)) = reply.send(result)
@@ -173,13 +182,13 @@ impl Writer {
                     tracing::warn!(effects = ?lost.effects, "nobody waited for a decision: its effects are lost");
                 }
             }
-            (Ask::Prune { reply, .. }, done) => {
+            (Ask::Prune { reply, .. } | Ask::Note { reply, .. }, done) => {
                 let result = match done {
-                    Ok(Done::Pruned(gone)) => Ok(gone),
+                    Ok(Done::Rows(rows)) => Ok(rows),
                     Ok(Done::Decided(_)) => Err(Unavailable::Database("mixed answers".to_owned())),
                     Err(failure) => Err(failure),
                 };
-                // A prune without a listener has pruned all the same.
+                // What nobody waits for is done all the same.
                 let _ = reply.send(result);
             }
             (Ask::Close { reply }, _) => {
@@ -212,8 +221,12 @@ impl Writer {
                 Ask::Decide { account, namespace, write, .. } => {
                     Done::Decided(self.decide(account, *namespace, write).await?)
                 }
-                Ask::Prune { what, older_than, .. } => Done::Pruned(self.prune(*what, *older_than).await?),
-                Ask::Close { .. } => Done::Pruned(0),
+                Ask::Note { meeting, attendee, entries, .. } => {
+                    let added = timeline::append(&mut self.connection, *meeting, *attendee, entries);
+                    Done::Rows(added.await?)
+                }
+                Ask::Prune { what, older_than, .. } => Done::Rows(self.prune(*what, *older_than).await?),
+                Ask::Close { .. } => Done::Rows(0),
             });
         }
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
@@ -423,6 +436,11 @@ impl Writer {
             Prune::Outbox => {
                 "DELETE FROM outbox WHERE sequence IN
                  (SELECT sequence FROM outbox WHERE created_at < ? ORDER BY created_at LIMIT ?)"
+            }
+            Prune::Timelines => {
+                "DELETE FROM timeline WHERE rowid IN
+                 (SELECT t.rowid FROM timeline t JOIN meetings m ON m.id = t.meeting
+                  WHERE m.ended_at < ? LIMIT ?)"
             }
             Prune::Ended => {
                 "DELETE FROM meetings WHERE sequence IN
