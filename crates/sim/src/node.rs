@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use campanile_control::{AttendeeId, MeetingId, SessionId};
@@ -59,6 +59,8 @@ pub struct Node {
     wall_ms: i64,
     facts: Vec<Fact>,
     lost: Vec<String>,
+    /// How long each session's tiles have been given more than the estimate of its link now, and at most.
+    above: BTreeMap<SessionId, (Duration, Duration)>,
     outputs: Vec<NodeOutput>,
 }
 
@@ -107,6 +109,7 @@ impl Node {
             wall_ms,
             facts: Vec::new(),
             lost: Vec::new(),
+            above: BTreeMap::new(),
             outputs: Vec::new(),
         }
     }
@@ -193,6 +196,11 @@ impl Node {
         &self.lost
     }
 
+    /// How long a session's tiles were given more than the estimate of its link, at a stretch.
+    pub fn longest_above(&self, session: SessionId) -> Duration {
+        self.above.get(&session).map_or(Duration::ZERO, |(_, longest)| *longest)
+    }
+
     /// What the meeting has counted.
     pub fn meeting_counters(&self) -> campanile_signaling::Counters {
         self.meeting.counters()
@@ -237,6 +245,17 @@ impl Node {
         // Who is on another worker is passed over there.
         for worker in &mut self.workers {
             worker.handle_command(Command::Mix(frames.clone()), now);
+        }
+        self.compare_with_estimates();
+    }
+
+    fn compare_with_estimates(&mut self) {
+        for link in self.workers.iter().flat_map(Worker::link_uses) {
+            let Some(estimate) = link.estimate else { continue };
+            let (lately, longest) = self.above.entry(link.session).or_default();
+            let is_above = link.used > estimate && link.is_ours && !link.is_believed;
+            *lately = if is_above { *lately + TICK } else { Duration::ZERO };
+            *longest = (*longest).max(*lately);
         }
     }
 

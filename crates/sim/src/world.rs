@@ -109,6 +109,11 @@ impl Host {
         self.attendee.to_string()
     }
 
+    /// Its session on the server, while it has one.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
     /// What its application heard, volumes apart.
     pub fn events(&self) -> &[Heard] {
         &self.events
