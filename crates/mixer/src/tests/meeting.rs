@@ -201,7 +201,7 @@ fn a_sharer_does_not_hear_its_own_content() {
 }
 
 #[test]
-fn two_contents_of_one_sharer_cost_no_more_encodes_than_talkers_and_one() {
+fn two_contents_of_one_sharer_share_a_mix_without_both() {
     let mut world = World::new();
     world.join(1, true);
     world.join(2, true);
@@ -210,7 +210,7 @@ fn two_contents_of_one_sharer_cost_no_more_encodes_than_talkers_and_one() {
         world.mix.set_echo(SlotId(slot), Some(SlotId(1)));
     }
     let counters = world.run(100);
-    assert_eq!((counters.talkers, counters.encodes_last_tick), (2, 3));
+    assert_eq!((counters.talkers, counters.encodes_last_tick), (2, 2));
     for frequency in [440.0, 1_000.0] {
         assert!(decibels(tone(world.heard(1, 50), frequency) / 0.1) < -40.0);
         assert!(decibels(tone(world.heard(2, 50), frequency) / 0.1).abs() < 0.5);
@@ -527,12 +527,12 @@ fn the_same_calls_give_the_same_bytes() {
 fn an_output_queue_nobody_empties_is_bounded() {
     let mut mix = Mix::new(MixSettings::default()).expect("a mix");
     mix.join(SlotId(1));
-    for tick in 0..1_000_u64 {
+    for tick in 0..10_000_u64 {
         mix.handle_tick(beginning() + Duration::from_millis(20 * tick));
     }
     let kept = std::iter::from_fn(|| mix.poll_output()).count() as u64;
-    assert!(kept < 150);
-    assert_eq!(mix.counters().unfetched + kept, 1_000);
+    assert!(kept < 1_000);
+    assert_eq!(mix.counters().unfetched + kept, 10_000);
 }
 
 #[test]
