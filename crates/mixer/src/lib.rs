@@ -116,6 +116,20 @@ pub struct Frame {
     pub payload: Arc<[u8]>,
 }
 
+/// One Opus packet of a slot as it is played: in order, once, and at its place in time. What nobody may hear, of slots
+/// that are muted, is not played.
+#[derive(Debug, Clone)]
+pub struct Played {
+    /// Whose.
+    pub slot: SlotId,
+    /// Where it begins, in samples after the beginning of the tick. What lies between two packets is lost, or silence.
+    pub at: u32,
+    /// How long it is, in samples.
+    pub samples: u32,
+    /// Opus, as it came.
+    pub payload: Arc<[u8]>,
+}
+
 /// How a slot's uplink was since the last call of [`Mix::levels`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SlotLevel {
@@ -188,7 +202,7 @@ pub struct Counters {
     pub strays: u64,
     /// Calls of [`Mix::join`] refused because of [`MAX_SLOTS`].
     pub refused: u64,
-    /// Frames nobody fetched before the output queue was full.
+    /// Frames, and packets that were to be taped, that nobody fetched before their queue was full.
     pub unfetched: u64,
     /// Failures of libopus while encoding; the listeners got silence.
     pub faults: u64,

@@ -12,7 +12,7 @@ use crate::stream::{Ears, Seat, Streams};
 use crate::talkers::{Honesty, Loudness};
 use crate::voice::{Sound, Voice};
 use crate::{
-    Counters, Encoding, Frame, Hearing, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Owner, Packet,
+    Counters, Encoding, Frame, Hearing, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Owner, Packet, Played,
     Profile, SlotId, SlotLevel, red,
 };
 
@@ -113,6 +113,10 @@ pub struct Mix {
     /// Decoders for the next talkers.
     pub(crate) spare_voices: Vec<Voice>,
     pub(crate) outputs: VecDeque<Frame>,
+    /// Somebody keeps what is played.
+    pub(crate) taped: bool,
+    /// What was played in the last tick, while somebody keeps it.
+    pub(crate) played: VecDeque<Played>,
     /// Number of the current tick.
     pub(crate) tick: u64,
     /// Somebody joined or moved since the last tick: who hears what must be listed again, and coded without prediction.
@@ -149,6 +153,8 @@ impl Mix {
             sounds: Vec::new(),
             spare_voices: Vec::new(),
             outputs: VecDeque::new(),
+            taped: false,
+            played: VecDeque::new(),
             tick: 0,
             moved: false,
             changes: false,
@@ -298,6 +304,17 @@ impl Mix {
     /// The next frame to send, until `None`.
     pub fn poll_output(&mut self) -> Option<Frame> {
         self.outputs.pop_front()
+    }
+
+    /// Whether to put out what is played of each slot, by [`Self::poll_played`].
+    pub fn set_taped(&mut self, taped: bool) {
+        self.taped = taped;
+        self.played.clear();
+    }
+
+    /// What was played of some slot in the last tick, until `None`.
+    pub fn poll_played(&mut self) -> Option<Played> {
+        self.played.pop_front()
     }
 
     /// Loudness and arrivals of every slot since the last call, in order of slots. Meant to be called five times a second.

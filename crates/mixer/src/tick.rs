@@ -6,20 +6,25 @@
 //! more ([`Stage::Warming`], [`Stage::Draining`]), or because one of them is a lane (`shift`); and in both ticks every
 //! stream is coded without prediction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::jitter::Play;
 use crate::limiter::Limiter;
 use crate::mix::{Mix, Slot};
 use crate::shift::Step;
 use crate::stream::{Ears, Seat, Stage, Stream, Streams, Talker, shape};
 use crate::voice::{Sound, Voice};
-use crate::{Counters, Frame, Hearing, MAX_TALKERS, Profile, SlotId};
+use crate::{Counters, Frame, Hearing, MAX_SLOTS, MAX_TALKERS, Played, Profile, SlotId};
 
 /// Frames kept for [`Mix::poll_output`]: those of four ticks at least, but for rules that make more mixes than a node can
 /// encode. Who fetches later than that has fallen behind for good; the oldest are dropped and counted.
 const MAX_OUTPUTS: usize = 4 * (MAX_TALKERS + 1 + 64) * Profile::COUNT;
+
+/// Packets kept for [`Mix::poll_played`]: a tick of packets of 2.5 ms of the largest meeting's microphones. Beyond, the
+/// oldest are dropped and counted.
+const MAX_TAPED: usize = 8 * MAX_SLOTS;
 
 /// A talker's sound weaker than this (-dBov) may be stretched or shortened without anybody noticing.
 const QUIET: u8 = 50;
@@ -53,6 +58,7 @@ type Moves = BTreeMap<Move, usize>;
 
 impl Mix {
     pub(crate) fn work(&mut self, now: Instant) {
+        self.played.clear();
         self.tick += 1;
         self.counters.ticks += 1;
         self.counters.encodes_last_tick = 0;
@@ -249,12 +255,17 @@ impl Mix {
             slot.judged = false;
             let level = slot.voice.as_ref().map(|voice| voice.level());
             let quiet = level.is_none_or(|level| level > QUIET) || stage.is_some_and(Stage::precedes_move);
-            if slot.voice.is_none() && stage.is_none() {
+            if slot.voice.is_none() && stage.is_none() && !self.taped {
                 // The common case: a slot nobody hears only keeps time.
                 while slot.jitter.pull(now, true, &mut self.counters).is_some() {}
                 continue;
             }
+            let mut place = slot.jitter.ahead();
             while let Some(play) = slot.jitter.pull(now, quiet, &mut self.counters) {
+                if self.taped {
+                    let known = Played { slot: id, at: place, samples: 0, payload: Arc::default() };
+                    place += tape(&mut self.played, known, &play, slot.may_talk(), &mut self.counters);
+                }
                 if let Some(voice) = &mut slot.voice {
                     voice.play(&play, self.wide, &mut self.counters);
                 }
@@ -445,6 +456,31 @@ impl Mix {
 fn allows(hearing: &Hearing, listener: &Slot, heard: &Hearing, talker: &Slot) -> bool {
     hearing.hears.as_ref().is_none_or(|hears| hears.contains(&talker.owner))
         && heard.heard_by.as_ref().is_none_or(|heard_by| heard_by.contains(&listener.owner))
+}
+
+/// Keeps a packet that is played. Returns the samples that it or what is played instead of one takes.
+fn tape(
+    tape: &mut VecDeque<Played>,
+    known: Played,
+    play: &Play,
+    may_talk: bool,
+    counters: &mut Counters,
+) -> u32 {
+    match play {
+        Play::Packet { payload, samples } => {
+            if may_talk && tape.len() >= MAX_TAPED {
+                tape.pop_front();
+                counters.unfetched += 1;
+            }
+            if may_talk {
+                tape.push_back(Played { samples: *samples, payload: Arc::clone(payload), ..known });
+            }
+            *samples
+        }
+        Play::Recover { samples, .. } | Play::Conceal { samples, .. } | Play::Silence { samples } => *samples,
+        // Its time is given to the next.
+        Play::Shed { .. } => 0,
+    }
 }
 
 /// Gives a slot a voice, or takes it away, as it is to be decoded or not.

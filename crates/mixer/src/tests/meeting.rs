@@ -543,3 +543,32 @@ fn settings_out_of_range_are_refused() {
         assert_eq!(Mix::new(settings).err(), Some(MixError::Talkers(talkers)));
     }
 }
+
+#[test]
+fn what_is_played_of_each_slot_can_be_taped() {
+    let mut world = World::new();
+    world.speak(Speaker::new(1, sine(440.0, 0.2)).clean(), false);
+    // Quiet, and in packets of 60 ms: taped all the same, and at its place in time.
+    let mut long = Speaker::quiet(2);
+    (long.packet, long.canned) = (3 * TICK_SAMPLES, None);
+    world.speak(long, false);
+    world.speak(Speaker::new(3, sine(1_000.0, 0.2)).clean(), false);
+    world.mix.set_muted(SlotId(3), true);
+    world.run(50);
+    assert!(world.mix.poll_played().is_none(), "nobody keeps it");
+    world.mix.set_taped(true);
+    let mut positions: BTreeMap<SlotId, Vec<(u64, u64)>> = BTreeMap::new();
+    for tick in 0..300_u64 {
+        world.step();
+        while let Some(played) = world.mix.poll_played() {
+            let from = tick * TICK_SAMPLES as u64 + u64::from(played.at);
+            positions.entry(played.slot).or_default().push((from, from + u64::from(played.samples)));
+        }
+    }
+    assert_eq!(positions.keys().copied().collect::<Vec<_>>(), [SlotId(1), SlotId(2)], "not the muted one");
+    for (slot, packets) in &positions {
+        assert!(packets.windows(2).all(|two| two[0].1 == two[1].0), "{slot:?}: without a gap or an overlap");
+    }
+    assert_eq!((positions[&SlotId(1)].len(), positions[&SlotId(2)].len()), (300, 100));
+    assert_eq!(world.mix.counters().decodes_last_tick, 1, "what is only taped is not decoded");
+}
