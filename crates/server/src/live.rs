@@ -450,7 +450,10 @@ impl MeetingTask {
             Asked::Worker(command) => {
                 self.placement.send(session, command).map_err(|error| error.to_string())
             }
-            Asked::Open { echo_of } => self.mixing(MixerInput::Open { meeting, session, echo_of }),
+            Asked::Open { voice, echo_of } => {
+                self.mixing(MixerInput::Open { meeting, session, voice, echo_of })
+            }
+            Asked::Hear { hearing } => self.mixing(MixerInput::Hear { meeting, session, hearing }),
             Asked::Mute { muted } => self.mixing(MixerInput::Mute { meeting, session, muted }),
             Asked::Close => return self.end_media(session),
         };

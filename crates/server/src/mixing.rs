@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::{Profile, TICK};
-use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
+use campanile_mixer::{Hearing, Profile, TICK};
+use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Voice};
 use campanile_signaling::MediaFact;
 
 use crate::observe::{media as observe, panicked};
@@ -40,8 +40,15 @@ pub enum MixerInput {
         meeting: MeetingId,
         session: SessionId,
         echo_of: Option<SessionId>,
+        voice: Voice,
     },
     Mute {
+    /// Whom the session hears, and who hears it.
+    Hear {
+        meeting: MeetingId,
+        session: SessionId,
+        hearing: Hearing,
+    },
         meeting: MeetingId,
         session: SessionId,
         muted: bool,
@@ -209,6 +216,7 @@ impl<L: LevelOutlet> Loop<L> {
             }
             MixerInput::Stop => return,
             #[cfg(test)]
+            | MixerInput::Hear { meeting, .. }
             MixerInput::Fault(meeting) => *meeting,
         };
         // The mix is thrown away whole, so nobody sees its broken state.
@@ -229,7 +237,14 @@ impl<L: LevelOutlet> Loop<L> {
 
     fn handle(&mut self, input: MixerInput, now: Instant) {
         match input {
-            MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
+            MixerInput::Open { meeting, session, voice, echo_of } => {
+                self.open(meeting, session, voice, echo_of);
+            }
+            MixerInput::Hear { meeting, session, hearing } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_hearing(session, hearing);
+                }
+            }
             MixerInput::Mute { meeting, session, muted } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.set_muted(session, muted);
@@ -261,7 +276,7 @@ impl<L: LevelOutlet> Loop<L> {
 }
 
 impl<L: LevelOutlet> Loop<L> {
-    fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
+    fn open(&mut self, meeting: MeetingId, session: SessionId, voice: Voice, echo_of: Option<SessionId>) {
         let mix = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match MeetingMix::new() {
@@ -272,7 +287,7 @@ impl<L: LevelOutlet> Loop<L> {
                 }
             },
         };
-        mix.open(session, echo_of);
+        mix.open(session, voice, echo_of);
     }
 
     fn tick(&mut self, at: Instant) {
@@ -317,7 +332,8 @@ mod tests {
     }
 
     fn open(of: u128, session: u64) -> MixerInput {
-        MixerInput::Open { meeting: meeting(of), session: SessionId(session), echo_of: None }
+        let voice = Voice { attendee: AttendeeId(Uuid::from_u128(session.into())), content: false };
+        MixerInput::Open { meeting: meeting(of), session: SessionId(session), voice, echo_of: None }
     }
 
     fn packet(sequence: u64) -> MixerInput {
@@ -336,6 +352,7 @@ mod tests {
     struct Told(Mutex<std::sync::mpsc::Sender<(MeetingId, MediaFact)>>, Duration);
 
     impl LevelOutlet for Told {
+    use campanile_control::AttendeeId;
         fn levels(&self, meeting: MeetingId, fact: MediaFact) {
             let _ = self.0.lock().unwrap().send((meeting, fact));
             std::thread::sleep(self.1);

@@ -118,6 +118,7 @@ impl Model {
                 Fact::Left(who) | Fact::Dropped(who) => self.announced.remove(&key(who)),
                 Fact::VideoStarted(who) => self.showing.insert(key(who)),
                 Fact::VideoStopped(who) => self.showing.remove(&key(who)),
+                Fact::Muted(..) | Fact::Waiting(..) => true,
             });
         }
         self.seen_facts = world.facts.len();

@@ -8,6 +8,7 @@
 mod audio;
 mod basics;
 mod churn;
+mod moderation;
 mod networks;
 mod repeat;
 mod simulcast;
