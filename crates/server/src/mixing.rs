@@ -12,10 +12,11 @@ use std::time::Instant;
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
 use campanile_mixer::{Hearing, Profile, TICK};
-use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Voice};
+use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Tape, Voice};
 use campanile_signaling::MediaFact;
 
 use crate::observe::{media as observe, panicked};
+use crate::recording::{Tap, Taped};
 use crate::workers::Workers;
 
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
@@ -39,16 +40,16 @@ pub enum MixerInput {
     Open {
         meeting: MeetingId,
         session: SessionId,
-        echo_of: Option<SessionId>,
         voice: Voice,
+        echo_of: Option<SessionId>,
     },
-    Mute {
     /// Whom the session hears, and who hears it.
     Hear {
         meeting: MeetingId,
         session: SessionId,
         hearing: Hearing,
     },
+    Mute {
         meeting: MeetingId,
         session: SessionId,
         muted: bool,
@@ -62,6 +63,11 @@ pub enum MixerInput {
     Close {
         meeting: MeetingId,
         session: SessionId,
+    },
+    /// The meeting is recorded, or no longer.
+    Record {
+        meeting: MeetingId,
+        tap: Option<Tap>,
     },
     Audio(AudioPacket),
     Stop,
@@ -133,7 +139,8 @@ impl MixerThread {
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped = Loop { queue, audio, workers, levels, mixes: HashMap::new(), ticks: 0 };
+        let looped =
+            Loop { queue, audio, workers, levels, mixes: HashMap::new(), taps: HashMap::new(), ticks: 0 };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -163,6 +170,8 @@ struct Loop<L> {
     workers: Workers,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
+    /// Recordings, of meetings with and without a mix. As many as there may be recordings.
+    taps: HashMap<MeetingId, Tap>,
     ticks: u32,
 }
 
@@ -207,8 +216,10 @@ impl<L: LevelOutlet> Loop<L> {
     fn take(&mut self, input: MixerInput, now: Instant) {
         let meeting = match &input {
             MixerInput::Open { meeting, .. }
+            | MixerInput::Hear { meeting, .. }
             | MixerInput::Mute { meeting, .. }
             | MixerInput::Profile { meeting, .. }
+            | MixerInput::Record { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -216,7 +227,6 @@ impl<L: LevelOutlet> Loop<L> {
             }
             MixerInput::Stop => return,
             #[cfg(test)]
-            | MixerInput::Hear { meeting, .. }
             MixerInput::Fault(meeting) => *meeting,
         };
         // The mix is thrown away whole, so nobody sees its broken state.
@@ -255,6 +265,15 @@ impl<L: LevelOutlet> Loop<L> {
                     mix.set_profile(session, profile);
                 }
             }
+            MixerInput::Record { meeting, tap } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_taped(tap.is_some());
+                }
+                match tap {
+                    Some(tap) => self.taps.insert(meeting, tap),
+                    None => self.taps.remove(&meeting),
+                };
+            }
             MixerInput::Close { meeting, session } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.close(session);
@@ -280,7 +299,10 @@ impl<L: LevelOutlet> Loop<L> {
         let mix = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match MeetingMix::new() {
-                Ok(mix) => entry.insert(mix),
+                Ok(mut mix) => {
+                    mix.set_taped(self.taps.contains_key(&meeting));
+                    entry.insert(mix)
+                }
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
@@ -302,6 +324,12 @@ impl<L: LevelOutlet> Loop<L> {
                 continue;
             }
             frames.extend(std::iter::from_fn(|| mix.poll_output()));
+            if let (Some(tap), Some(Tape { mix: sound, packets })) = (self.taps.get(meeting), mix.take_tape())
+                && !tap.tick(Taped { at, mix: sound, packets })
+            {
+                mix.set_taped(false);
+                self.taps.remove(meeting);
+            }
             observe::mix_tick(&mix.counters());
             if tell_levels {
                 let (before, now) = mix.fates();
@@ -323,6 +351,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    use campanile_control::AttendeeId;
     use uuid::Uuid;
 
     use super::*;
@@ -352,7 +381,6 @@ mod tests {
     struct Told(Mutex<std::sync::mpsc::Sender<(MeetingId, MediaFact)>>, Duration);
 
     impl LevelOutlet for Told {
-    use campanile_control::AttendeeId;
         fn levels(&self, meeting: MeetingId, fact: MediaFact) {
             let _ = self.0.lock().unwrap().send((meeting, fact));
             std::thread::sleep(self.1);

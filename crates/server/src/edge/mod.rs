@@ -9,6 +9,7 @@ mod health;
 pub mod http;
 pub mod listener;
 pub mod media;
+mod moderation;
 pub mod origin;
 mod regions;
 pub mod signal;
