@@ -7,7 +7,10 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 /// Says what each metric means; called once, after the recorder is installed.
 pub fn describe() {
-    describe_gauge!("campanile_live_meetings", "Meetings with at least one session");
+    describe_gauge!(
+        "campanile_live_meetings",
+        "Meetings with at least one session, or a decision of an operator about them"
+    );
     describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
     describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
     describe_counter!("campanile_slow_sockets_total", "Sockets closed because they did not keep up");

@@ -356,3 +356,45 @@ fn name(started: Timestamp) -> String {
     let random = data_encoding::BASE32_NOPAD.encode(&random).to_lowercase();
     format!("{}-{random}", started.strftime("%Y%m%dT%H%M%SZ"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_does_not_keep_up_costs_ticks_and_nobody_waits() {
+        let (queue, told) = sync_channel(QUEUE);
+        let lost = Arc::new(Lost::default());
+        let tap = Tap { queue, lost: Arc::clone(&lost) };
+        let tick = || Taped { at: Instant::now(), mix: None, packets: Vec::new() };
+        assert!((0..QUEUE + 7).all(|_| tap.tick(tick())));
+        assert_eq!(lost.ticks.load(Ordering::Relaxed), 7);
+        drop(told);
+        assert!(!tap.tick(tick()), "who does not write any more is not told any more");
+    }
+
+    #[test]
+    fn names_sort_by_time_and_differ() {
+        let at = |second: i64| Timestamp::from_second(second).unwrap();
+        assert!(name(at(1_800_000_000)) < name(at(1_800_000_001)));
+        assert_ne!(name(at(1_800_000_000)), name(at(1_800_000_000)));
+        assert!(name(at(0)).starts_with("19700101T000000Z-"));
+    }
+
+    #[test]
+    fn the_past_is_read_from_timelines() {
+        let directory = tempfile::tempdir().unwrap();
+        let of = |lines: &str| {
+            std::fs::write(directory.path().join(TIMELINE), lines).unwrap();
+            of_the_past(directory.path())
+        };
+        let head = r#"{"event":"began","recording_id":"r","meeting_id":"m","at":"2026-01-01T00:00:00Z"}"#;
+        assert!(of("").is_none() && of("no JSON").is_none());
+        assert_eq!(of(head).unwrap()["state"], "cut-off");
+        let end = r#"{"event":"ended","at_ms":5,"reason":"disk","lost_ticks":0}"#;
+        let shown = of(&format!("{head}\n{end}\n")).unwrap();
+        assert_eq!((&shown["state"], &shown["duration_ms"]), (&json!("failed"), &json!(5)));
+        // A line that was being written when the service was killed.
+        assert_eq!(of(&format!("{head}\n{{\"eve")).unwrap()["state"], "cut-off");
+    }
+}

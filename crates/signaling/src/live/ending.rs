@@ -63,10 +63,11 @@ impl LiveMeeting {
     /// An attendee was deleted: AUDIO_STATUS 411 to its sessions.
     pub fn handle_attendee_removed(&mut self, attendee: AttendeeId, now: Instant) {
         self.refuse_waiting(Some(attendee), Refusal::AttendeeUnavailable, now);
-        self.moderation.forget(attendee);
         self.remove_from(Seat::base(attendee), now);
         // Gone with its base by now, unless it was here without one.
         self.remove_from(Seat::content(attendee), now);
+        // Not before: nobody is told that somebody left of whom it does not know.
+        self.moderation.forget(attendee);
         self.settle(now);
     }
 

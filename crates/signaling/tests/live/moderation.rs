@@ -169,6 +169,19 @@ fn who_comes_to_wait_sees_itself_and_is_seen_by_nobody() {
 }
 
 #[test]
+fn who_is_removed_while_it_waits_is_missed_by_nobody() {
+    let mut world = World::new();
+    world.enter(who(1));
+    world.move_out(2, true);
+    world.enter(who(2));
+    world.forget();
+    world.meeting.handle_attendee_removed(attendee(2), world.now);
+    world.pump();
+    assert!(!world.transcript().contains("ROSTER"));
+    assert!(world.meeting.moderation().waiting.is_empty());
+}
+
+#[test]
 fn two_who_wait_do_not_meet() {
     let mut world = World::new();
     let (a, b) = (world.enter(who(1)), world.enter(who(2)));
