@@ -21,6 +21,7 @@ def test_a_recording_is_started_listed_and_stopped(own_service):
     begun = operator.json("recordings", "start", meeting)
     assert (begun["meeting_id"], begun["state"]) == (meeting, "recording")
     directory = pathlib.Path(begun["directory"])
+    assert directory.stat().st_mode & 0o777 == 0o700, "for nobody else"
     assert directory.parent.name == meeting and directory.parent.parent.name == "recordings"
     again = operator.json("recordings", "start", meeting)
     assert again["recording_id"] == begun["recording_id"], "it goes on"

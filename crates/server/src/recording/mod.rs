@@ -37,7 +37,7 @@ const MOST_LISTED: usize = 1_000;
 /// The most that is read of a timeline to list it: of its first line, and of its last.
 const LISTED_BYTES: u64 = 4 << 10;
 
-/// How long a stop waits for the files to be closed. A disk that takes longer does so alone.
+/// How long a start waits for a directory and a stop for the files to be closed. A disk that takes longer does so alone.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(8);
 
 /// A mixer without room is told again after this long.
@@ -53,7 +53,7 @@ pub enum NoRecording {
     TooMany,
     #[error("cannot write to {0}: {1}")]
     Directory(String, std::io::Error),
-    #[error("the service has too much to do")]
+    #[error("the disk or the service has too much to do")]
     Busy,
 }
 
@@ -216,12 +216,13 @@ impl Recordings {
             }));
         };
         let failed = match std::thread::Builder::new().name("recording".into()).spawn(write) {
-            Ok(_) => match made.await {
-                Ok(Ok(())) => None,
-                Ok(Err((directory, error))) => {
+            Ok(_) => match tokio::time::timeout(CLOSE_PATIENCE, made).await {
+                Ok(Ok(Ok(()))) => None,
+                Ok(Ok(Err((directory, error)))) => {
                     Some(NoRecording::Directory(directory.display().to_string(), error))
                 }
-                Err(_) => Some(NoRecording::Busy),
+                // A disk that hangs: the thread ends when it can, having nothing to write.
+                Ok(Err(_)) | Err(_) => Some(NoRecording::Busy),
             },
             Err(_) => Some(NoRecording::Busy),
         };
@@ -343,6 +344,7 @@ fn of_the_past(directory: &Path) -> Option<Shown> {
         shown["state"] = json!(if last["reason"] == "disk" { "failed" } else { "ended" });
         shown["reason"] = last["reason"].clone();
         shown["duration_ms"] = last["at_ms"].clone();
+        shown["files"] = last["files"].clone();
         shown["lost_ticks"] = last["lost_ticks"].clone();
     }
     Some(shown)

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,9 @@ use super::ogg::{CELT_DELAY, OpusFile, RATE};
 /// The index of a recording.
 pub const TIMELINE: &str = "timeline.jsonl";
 const MIX: &str = "mix.opus";
+
+/// The mode of the directories.
+const PRIVATE: u32 = 0o700;
 
 /// Files of attendees in one recording: each who may be in the largest meeting, and each's content. Beyond, who comes is
 /// only in the mix, and the timeline says so.
@@ -72,7 +76,8 @@ pub struct Writer {
     voices: BTreeMap<Voice, Track>,
     last: u64,
     lost: Arc<Lost>,
-    told_lost: u64,
+    /// How much of what was lost the timeline has told: ticks and facts.
+    told_lost: (u64, u64),
 }
 
 /// The file of one attendee.
@@ -86,7 +91,8 @@ struct Track {
 impl Writer {
     /// Makes the directory and the timeline, whose first line is `head`.
     pub fn create(directory: &Path, head: &Value, began: Instant, lost: Arc<Lost>) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+        // What was said in a meeting is for nobody but the service's own user.
+        std::fs::DirBuilder::new().recursive(true).mode(PRIVATE).create(directory)?;
         let timeline = File::options().write(true).create_new(true).open(directory.join(TIMELINE))?;
         let directory = directory.to_owned();
         let (mix, voices, last, told_lost) = Default::default();
@@ -118,7 +124,7 @@ impl Writer {
             closed = closed.and(file.finish());
         }
         let end = json!({
-            "event": "ended", "at_ms": milliseconds, "reason": reason, "lost_ticks": lost_ticks,
+            "event": "ended", "at_ms": milliseconds, "reason": reason, "files": files, "lost_ticks": lost_ticks,
         });
         let ended = self.line(&end).and_then(|()| self.timeline.sync_all());
         (Written { files, milliseconds, lost_ticks }, closed.and(ended))
@@ -137,13 +143,15 @@ impl Writer {
 
     /// Ticks that found no room are silence in the files, which keep time by themselves.
     fn tell_lost(&mut self) -> io::Result<()> {
-        let lost = self.lost.ticks.load(Ordering::Relaxed);
+        let lost = (self.lost.ticks.load(Ordering::Relaxed), self.lost.facts.load(Ordering::Relaxed));
         if lost == self.told_lost {
             return Ok(());
         }
-        let ticks = lost - self.told_lost;
+        let (ticks, facts) = (lost.0 - self.told_lost.0, lost.1 - self.told_lost.1);
         self.told_lost = lost;
-        self.line(&json!({ "event": "lost", "at_ms": self.last * 1_000 / RATE, "ticks": ticks }))
+        self.line(
+            &json!({ "event": "lost", "at_ms": self.last * 1_000 / RATE, "ticks": ticks, "facts": facts }),
+        )
     }
 
     fn tick(&mut self, tick: &Taped) -> io::Result<()> {
