@@ -10,6 +10,9 @@ import { Operator } from './support/operator.mjs';
 import { decoded, loudness } from './support/sound.mjs';
 import { delay } from './support/wait.mjs';
 
+/** The tone of what is shared: like the voices, no harmonic, sum or difference of others. */
+const SHARED_HZ = 1990;
+
 /** Below this a tone is not there. */
 const ABSENT_DB = HEARD_DB - 15;
 
@@ -103,6 +106,28 @@ describe('recording', { concurrency: 1 }, () => {
     await operator.record('stop', meeting);
     assertTones(path.join(directory, 'mix.opus'), tabs, [ann, bob], 1, 3);
     assertTones(path.join(directory, `${cleo.id}.opus`), tabs, [cleo], 1, 3);
+    await closeAll(tabs);
+  });
+
+  test('what is shared has a file of its own, and is silent while its sharer is muted for all', async () => {
+    const { meeting, tabs } = await world.meet(2);
+    const [ann, bob] = tabs;
+    const shared = { name: 'the share', hertz: SHARED_HZ };
+    await bob.ask('share', 'rgb(220,220,30)', SHARED_HZ);
+    await ann.knows(bob, { content: true });
+    const { directory } = await operator.record('start', meeting);
+    await delay(4_000);
+    await operator.attendee('mute', meeting, bob);
+    await delay(3_000);
+    await operator.record('stop', meeting);
+    const all = [ann, bob, shared];
+    const content = path.join(directory, `${bob.id}-content.opus`);
+    assertTones(content, all, [shared], 1, 3);
+    assertTones(content, all, [], 4.7, 6.5);
+    assertTones(path.join(directory, `${bob.id}.opus`), all, [bob], 1, 3);
+    assertTones(path.join(directory, 'mix.opus'), all, all, 1, 3);
+    assertTones(path.join(directory, 'mix.opus'), all, [ann], 4.7, 6.5);
+    await bob.ask('unshare');
     await closeAll(tabs);
   });
 

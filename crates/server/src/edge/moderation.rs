@@ -123,7 +123,10 @@ async fn record(
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let meeting: MeetingId = id(&meeting?)?;
     live(&app, meeting).await?;
-    let begun = app.live.record(meeting).await;
+    // A task of its own: whoever asks may go before it is done, and half a beginning would never end.
+    let recording = Arc::clone(&app);
+    let begun = tokio::spawn(async move { recording.live.record(meeting).await }).await;
+    let begun = begun.map_err(|_| Refused::Failed("the recording could not be begun".to_owned()))?;
     let (shown, is_new) = begun.map_err(|error| Refused::Failed(error.to_string()))?;
     // Ended meanwhile: its end was told before there was a recording.
     if let Err(refused) = live(&app, meeting).await {

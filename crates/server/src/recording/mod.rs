@@ -7,9 +7,10 @@ mod ogg;
 mod writer;
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ pub enum NoRecording {
     #[error("{MOST_RECORDINGS} meetings are being recorded, and no more can be")]
     TooMany,
     #[error("cannot write to {0}: {1}")]
-    Directory(String, std::io::Error),
+    Directory(String, io::Error),
     #[error("the disk or the service has too much to do")]
     Busy,
 }
@@ -118,6 +119,9 @@ impl Running {
             "started_at": self.started.to_string(),
             "state": "recording",
         });
+        if self.is_over() {
+            shown["state"] = json!("failed");
+        }
         if let Some(ended) = &*self.ended.borrow() {
             shown["state"] = json!(if ended.failed { "failed" } else { "ended" });
             shown["reason"] = json!(ended.reason);
@@ -128,8 +132,9 @@ impl Running {
         shown
     }
 
+    /// It has ended, or its thread has in a way that it should not.
     fn is_over(&self) -> bool {
-        self.ended.borrow().is_some()
+        self.ended.borrow().is_some() || self.ended.has_changed().is_err()
     }
 }
 
@@ -162,10 +167,10 @@ impl Recordings {
         let name = name(started);
         let directory = self.directory.join(meeting.to_string()).join(&name);
         let (queue, told) = sync_channel(QUEUE);
-        let (lost, began) = (Arc::new(Lost::default()), Instant::now());
+        let lost = Arc::new(Lost::default());
+        let tap = Tap { queue, lost: Arc::clone(&lost) };
         let reason = Arc::new(Mutex::new("stopped"));
         let (tell_end, ended) = watch::channel(None);
-        let tap = Tap { queue, lost: Arc::clone(&lost) };
         {
             let mut running = self.running();
             if let Some(known) = running.get(&meeting).filter(|known| !known.is_over()) {
@@ -182,51 +187,8 @@ impl Recordings {
             "event": "began", "at_ms": 0, "at": started.to_string(), "recording_id": name,
             "meeting_id": meeting.to_string(),
         });
-        let (tell_made, made) = oneshot::channel();
-        let write = move || {
-            let mut writer = match Writer::create(&directory, &head, began, lost) {
-                Ok(writer) => writer,
-                Err(error) => return drop(tell_made.send(Err((directory, error)))),
-            };
-            // Whoever asked may have gone; the recording runs all the same.
-            let _ = tell_made.send(Ok(()));
-            observe::recordings(1.0);
-            let wrote = writer.write_all(&told);
-            // From here on nobody has to tell anything.
-            drop(told);
-            let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
-            let (written, closed) = writer.finish(if wrote.is_ok() { reason } else { "disk" });
-            let failure = wrote.and(closed).err();
-            observe::recordings(-1.0);
-            observe::recording_ended(if failure.is_some() { "disk" } else { reason });
-            match &failure {
-                Some(error) => {
-                    tracing::warn!(%meeting, directory = %directory.display(), %error, "a recording ended: its files cannot be written");
-                }
-                None => {
-                    tracing::info!(%meeting, directory = %directory.display(), reason, "a recording ended")
-                }
-            }
-            tell_end.send_replace(Some(Ended {
-                failed: failure.is_some(),
-                reason: failure.map_or_else(|| reason.to_owned(), |error| error.to_string()),
-                milliseconds: written.milliseconds,
-                files: written.files,
-                lost_ticks: written.lost_ticks,
-            }));
-        };
-        let failed = match std::thread::Builder::new().name("recording".into()).spawn(write) {
-            Ok(_) => match tokio::time::timeout(CLOSE_PATIENCE, made).await {
-                Ok(Ok(Ok(()))) => None,
-                Ok(Ok(Err((directory, error)))) => {
-                    Some(NoRecording::Directory(directory.display().to_string(), error))
-                }
-                // A disk that hangs: the thread ends when it can, having nothing to write.
-                Ok(Err(_)) | Err(_) => Some(NoRecording::Busy),
-            },
-            Err(_) => Some(NoRecording::Busy),
-        };
-        if let Some(failed) = failed {
+        let job = Job { meeting, directory, head, began: Instant::now(), told, lost, reason };
+        if let Err(failed) = job.begin(tell_end).await {
             self.running().remove(&meeting);
             observe::recording_ended("disk");
             tracing::warn!(%meeting, error = %failed, "a recording was not begun");
@@ -309,6 +271,65 @@ impl Recordings {
         while self.mixer.send(MixerInput::Record { meeting, tap: tap.clone() }).is_err() {
             tokio::time::sleep(AGAIN).await;
         }
+    }
+}
+
+/// What the thread of a recording has to do.
+struct Job {
+    meeting: MeetingId,
+    directory: PathBuf,
+    head: Value,
+    began: Instant,
+    told: Receiver<ToRecording>,
+    lost: Arc<Lost>,
+    reason: Arc<Mutex<&'static str>>,
+}
+
+impl Job {
+    /// Starts the thread and waits until it has its directory.
+    async fn begin(self, tell_end: watch::Sender<Option<Ended>>) -> Result<(), NoRecording> {
+        let shown = self.directory.display().to_string();
+        let (tell_made, made) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("recording".into());
+        thread.spawn(move || self.run(tell_made, &tell_end)).map_err(|_| NoRecording::Busy)?;
+        match tokio::time::timeout(CLOSE_PATIENCE, made).await {
+            Ok(Ok(made)) => made.map_err(|error| NoRecording::Directory(shown, error)),
+            // A disk that hangs: the thread ends when it can, having nothing to write.
+            Ok(Err(_)) | Err(_) => Err(NoRecording::Busy),
+        }
+    }
+
+    fn run(self, tell_made: oneshot::Sender<io::Result<()>>, tell_end: &watch::Sender<Option<Ended>>) {
+        let Job { meeting, directory, head, began, told, lost, reason } = self;
+        let mut writer = match Writer::create(&directory, &head, began, lost) {
+            Ok(writer) => writer,
+            Err(error) => return drop(tell_made.send(Err(error))),
+        };
+        // Whoever asked may have gone; the recording runs all the same.
+        let _ = tell_made.send(Ok(()));
+        observe::recordings(1.0);
+        let wrote = writer.write_all(&told);
+        // From here on nobody has to tell anything.
+        drop(told);
+        let reason = *reason.lock().unwrap_or_else(PoisonError::into_inner);
+        let (written, closed) = writer.finish(if wrote.is_ok() { reason } else { "disk" });
+        let failure = wrote.and(closed).err();
+        observe::recordings(-1.0);
+        observe::recording_ended(if failure.is_some() { "disk" } else { reason });
+        let directory = directory.display();
+        match &failure {
+            Some(error) => {
+                tracing::warn!(%meeting, %directory, %error, "a recording ended: it cannot be written")
+            }
+            None => tracing::info!(%meeting, %directory, reason, "a recording ended"),
+        }
+        tell_end.send_replace(Some(Ended {
+            failed: failure.is_some(),
+            reason: failure.map_or_else(|| reason.to_owned(), |error| error.to_string()),
+            milliseconds: written.milliseconds,
+            files: written.files,
+            lost_ticks: written.lost_ticks,
+        }));
     }
 }
 
