@@ -83,7 +83,21 @@ impl Mix {
             slot.coming = slot.asked.take().unwrap_or_else(|| slot.hearing.clone());
         }
         let lanes = self.lanes(&talkers);
-        self.shift = Some(Shift { step: Step::Preparing, lanes });
+        if lanes.is_empty() {
+            // Nobody talks whom the change concerns: there is nothing to cross over.
+            self.take_rules();
+            self.moved = true;
+        } else {
+            self.shift = Some(Shift { step: Step::Preparing, lanes });
+        }
+    }
+
+    /// The rules that came hold.
+    fn take_rules(&mut self) {
+        for slot in self.slots.values_mut() {
+            slot.lane = None;
+            slot.hearing = slot.coming.clone();
+        }
     }
 
     /// Gives a lane to every listener who will hear others than now.
@@ -126,10 +140,7 @@ impl Mix {
             Step::Arriving => {
                 self.shift = None;
                 self.shifted = true;
-                for slot in self.slots.values_mut() {
-                    slot.lane = None;
-                    slot.hearing = slot.coming.clone();
-                }
+                self.take_rules();
             }
         }
     }

@@ -71,6 +71,23 @@ fn nobody_hears_who_waits_and_it_hears_nobody() {
 }
 
 #[test]
+fn rules_for_the_silent_hold_up_nobody() {
+    let mut world = World::new();
+    world.join(0, true);
+    world.speak(Speaker::new(1, silence()), false);
+    world.run(20);
+    world.rule(0, Some(&[]), None);
+    world.run(1);
+    assert!(world.mix.shift.is_none() && !world.mix.asked);
+    world.speaker(1).sound = sine(TONES[1], 0.1);
+    world.run(40);
+    assert!(world.heard(0, 40).iter().all(|sample| sample.abs() < 1e-4));
+    world.rule(0, None, None);
+    world.run(30);
+    assert_eq!(hears(&world, 0), [1]);
+}
+
+#[test]
 fn rules_hold_for_all_slots_of_an_owner() {
     let mut world = three_and_one();
     world.mix.set_owner(SlotId(2), Owner(1));
