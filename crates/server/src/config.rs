@@ -56,6 +56,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
+    pub recording: RecordingConfig,
     pub security: SecurityConfig,
     pub log: LogConfig,
     /// `dev --fault`: what shall go wrong.
@@ -219,6 +220,15 @@ impl fmt::Debug for Secret {
 pub struct LimitsConfig {
     pub rules: Rules,
     pub ends: EndRules,
+    /// Videos that one attendee may receive at once.
+    pub tiles: u32,
+}
+
+/// `[recording]`
+#[derive(Debug, Clone)]
+pub struct RecordingConfig {
+    /// Made when it is first needed.
+    pub directory: PathBuf,
 }
 
 /// `[security]`
@@ -254,6 +264,8 @@ pub enum LogFormat {
 
 /// The name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "campanile.db";
+/// The name of the directory of recordings inside a data directory.
+pub const RECORDINGS: &str = "recordings";
 /// The name of the key inside a data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
 

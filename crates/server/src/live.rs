@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,15 +14,18 @@ use campanile_media::{AudioPacket, Command, Event};
 use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
-use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
+use campanile_signaling::{
+    Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, Output,
+};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MediaConfig;
 use crate::edge::media::Outlet;
 use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::observe::{media as observe, panicked};
 use crate::presence::Presences;
+use crate::recording::{NoRecording, Recordings, Shown};
 use crate::workers::{BoundWorkers, Placement, WorkerThreads, Workers};
 
 /// Inputs that may wait for a live meeting. Sockets wait for a place.
@@ -64,6 +68,10 @@ enum Input {
     Garbage(SessionId),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
+    /// An operator's decision, or a look at what was decided; answered with all that holds then.
+    Decide(Option<Decision>, oneshot::Sender<Moderation>),
+    /// A recording begins: it is to know who is here.
+    Recorded,
     End,
     Drain,
     /// A mistake of ours in this meeting.
@@ -116,6 +124,17 @@ impl Seat {
     }
 }
 
+/// What an operator decides about a live meeting.
+#[derive(Debug)]
+pub enum Decision {
+    /// Heard by nobody, or again.
+    Muted(AttendeeId, bool),
+    /// Out of the meeting, or in again.
+    Waiting(AttendeeId, bool),
+    /// Who hears whom.
+    MixRules(MixRules),
+}
+
 /// What the first session brings of its meeting.
 #[derive(Debug, Clone)]
 pub struct Opening {
@@ -140,6 +159,7 @@ pub struct Live {
     workers: Workers,
     mixer: MixerInputs,
     media_address: SocketAddr,
+    recordings: Arc<Recordings>,
 }
 
 #[derive(Debug)]
@@ -174,7 +194,8 @@ impl Shared {
 
 impl Live {
     /// Binds the media sockets and starts the workers and the mixer.
-    pub fn start(config: &MediaConfig) -> anyhow::Result<Self> {
+    /// Recordings go below `recordings`.
+    pub fn start(config: &MediaConfig, recordings: PathBuf) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
             presences: Presences::default(),
@@ -189,7 +210,8 @@ impl Live {
         let levels = LevelsTo { shared: Arc::clone(&shared) };
         let mixing = MixerThread::start(mixer.clone(), queue, workers.clone(), levels)?;
         let threads = Mutex::new(Threads { workers: worker_threads, mixer: mixing });
-        Ok(Self { shared, threads, workers, mixer, media_address })
+        let recordings = Arc::new(Recordings::new(recordings, mixer.clone()));
+        Ok(Self { shared, threads, workers, mixer, media_address, recordings })
     }
 
     /// The address that the first worker's UDP socket is bound to.
@@ -239,10 +261,44 @@ impl Live {
             shared: Arc::clone(&self.shared),
             placement: Placement::new(self.workers.clone()),
             mixer: self.mixer.clone(),
+            recordings: Arc::clone(&self.recordings),
         };
         observe::live_meetings(1.0);
         tokio::spawn(task.run());
         Doors { inputs: to_inputs, facts: to_facts }
+    }
+
+    /// Carries out an operator's decision, whether anybody is in the meeting or not. The decision keeps the live meeting
+    /// until it is taken back or the meeting ends. Returns all that holds then.
+    pub async fn decide(
+        &self,
+        meeting: MeetingId,
+        opening: Opening,
+        decision: Decision,
+    ) -> Result<Moderation, NoSeat> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut meetings = self.shared.meetings();
+            if self.shared.draining.load(Ordering::Relaxed) {
+                return Err(NoSeat::Draining);
+            }
+            let doors = match meetings.entry(meeting) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
+            };
+            let decide = Input::Decide(Some(decision), answer);
+            doors.inputs.try_send(decide).map_err(|_| NoSeat::Busy)?;
+        }
+        answered.await.map_err(|_| NoSeat::Busy)
+    }
+
+    /// What operators have decided about a meeting.
+    pub async fn moderation(&self, meeting: MeetingId) -> Moderation {
+        let (answer, answered) = oneshot::channel();
+        match self.tell(meeting, Input::Decide(None, answer)).await {
+            true => answered.await.unwrap_or_default(),
+            false => Moderation::default(),
+        }
     }
 
     /// Carries out what decisions ask of live meetings.
@@ -259,7 +315,22 @@ impl Live {
     pub async fn end(&self, meeting: MeetingId) {
         if !self.tell(meeting, Input::End).await {
             self.shared.presences.forget(meeting);
+            self.recordings.stop(meeting, "meeting-ended").await;
         }
+    }
+
+    /// Recordings of meetings.
+    pub fn recordings(&self) -> &Recordings {
+        &self.recordings
+    }
+
+    /// Begins to record a meeting, and tells the recording who is in it.
+    pub async fn record(&self, meeting: MeetingId) -> Result<(Shown, bool), NoRecording> {
+        let (shown, is_new) = self.recordings.start(meeting).await?;
+        if is_new {
+            self.tell(meeting, Input::Recorded).await;
+        }
+        Ok((shown, is_new))
     }
 
     /// Who has been connected to which meeting, and since when.
@@ -301,6 +372,7 @@ impl Live {
         if tokio::time::timeout(DRAIN_PATIENCE, emptied).await.is_err() {
             tracing::warn!("some clients did not hear in time that they should reconnect");
         }
+        self.recordings.stop_all().await;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.mixer.stop();
         threads.workers.stop();
@@ -352,6 +424,7 @@ struct MeetingTask {
     shared: Arc<Shared>,
     placement: Placement,
     mixer: MixerInputs,
+    recordings: Arc<Recordings>,
 }
 
 impl MeetingTask {
@@ -370,6 +443,7 @@ impl MeetingTask {
             if self.ended {
                 // Here, because facts come by another way and may have been told after the end was asked for.
                 self.shared.presences.forget(self.id);
+                self.end_recording();
             }
             if self.retire() {
                 break;
@@ -390,6 +464,14 @@ impl MeetingTask {
         true
     }
 
+    /// Closes the files beside everything else, which shall not wait for a disk.
+    fn end_recording(&self) {
+        if self.recordings.knows(self.id) {
+            let (recordings, meeting) = (Arc::clone(&self.recordings), self.id);
+            tokio::spawn(async move { recordings.stop(meeting, "meeting-ended").await });
+        }
+    }
+
     fn handle(&mut self, input: Input) {
         let now = Instant::now();
         match input {
@@ -404,6 +486,26 @@ impl MeetingTask {
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
+            Input::Decide(decision, answer) => {
+                match decision {
+                    Some(Decision::Muted(attendee, muted)) => self.meeting.handle_muted(attendee, muted, now),
+                    Some(Decision::Waiting(attendee, waiting)) => {
+                        self.meeting.handle_waiting(attendee, waiting, now);
+                    }
+                    Some(Decision::MixRules(rules)) => self.meeting.handle_mix_rules(rules, now),
+                    None => {}
+                }
+                // Whoever asked may have gone.
+                let _ = answer.send(self.meeting.moderation().clone());
+            }
+            Input::Recorded => {
+                for (who, muted) in self.meeting.present() {
+                    self.recordings.note(self.id, &Fact::Joined(who.clone()), now);
+                    if muted {
+                        self.recordings.note(self.id, &Fact::Muted(who, true), now);
+                    }
+                }
+            }
             Input::End => {
                 self.ended = true;
                 self.meeting.handle_end(now);
@@ -427,7 +529,9 @@ impl MeetingTask {
                 Output::Fact(fact) => {
                     tracing::debug!(meeting = %self.id, ?fact, "live meeting");
                     observe::fact(&fact);
-                    self.shared.presences.note(self.id, &fact, Instant::now());
+                    let now = Instant::now();
+                    self.shared.presences.note(self.id, &fact, now);
+                    self.recordings.note(self.id, &fact, now);
                 }
             }
         }
@@ -450,7 +554,10 @@ impl MeetingTask {
             Asked::Worker(command) => {
                 self.placement.send(session, command).map_err(|error| error.to_string())
             }
-            Asked::Open { echo_of } => self.mixing(MixerInput::Open { meeting, session, echo_of }),
+            Asked::Open { voice, echo_of } => {
+                self.mixing(MixerInput::Open { meeting, session, voice, echo_of })
+            }
+            Asked::Hear { hearing } => self.mixing(MixerInput::Hear { meeting, session, hearing }),
             Asked::Mute { muted } => self.mixing(MixerInput::Mute { meeting, session, muted }),
             Asked::Close => return self.end_media(session),
         };
@@ -545,7 +652,7 @@ mod tests {
             workers: 2,
             attendees_per_worker: 1,
         };
-        Live::start(&config).unwrap()
+        Live::start(&config, std::env::temp_dir()).unwrap()
     }
 
     const MEETING: MeetingId = MeetingId(Uuid::from_u128(1));

@@ -18,6 +18,7 @@ mod live;
 mod mixing;
 mod observe;
 mod presence;
+mod recording;
 mod shutdown;
 mod store;
 mod workers;

@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::{Profile, TICK};
-use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
+use campanile_mixer::{Hearing, Profile, TICK};
+use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Tape, Voice};
 use campanile_signaling::MediaFact;
 
 use crate::observe::{media as observe, panicked};
+use crate::recording::{Tap, Taped};
 use crate::workers::Workers;
 
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
@@ -39,7 +40,14 @@ pub enum MixerInput {
     Open {
         meeting: MeetingId,
         session: SessionId,
+        voice: Voice,
         echo_of: Option<SessionId>,
+    },
+    /// Whom the session hears, and who hears it.
+    Hear {
+        meeting: MeetingId,
+        session: SessionId,
+        hearing: Hearing,
     },
     Mute {
         meeting: MeetingId,
@@ -55,6 +63,11 @@ pub enum MixerInput {
     Close {
         meeting: MeetingId,
         session: SessionId,
+    },
+    /// The meeting is recorded, or no longer.
+    Record {
+        meeting: MeetingId,
+        tap: Option<Tap>,
     },
     Audio(AudioPacket),
     Stop,
@@ -126,7 +139,8 @@ impl MixerThread {
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped = Loop { queue, audio, workers, levels, mixes: HashMap::new(), ticks: 0 };
+        let looped =
+            Loop { queue, audio, workers, levels, mixes: HashMap::new(), taps: HashMap::new(), ticks: 0 };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -156,6 +170,8 @@ struct Loop<L> {
     workers: Workers,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
+    /// Recordings, of meetings with and without a mix. As many as there may be recordings.
+    taps: HashMap<MeetingId, Tap>,
     ticks: u32,
 }
 
@@ -200,8 +216,10 @@ impl<L: LevelOutlet> Loop<L> {
     fn take(&mut self, input: MixerInput, now: Instant) {
         let meeting = match &input {
             MixerInput::Open { meeting, .. }
+            | MixerInput::Hear { meeting, .. }
             | MixerInput::Mute { meeting, .. }
             | MixerInput::Profile { meeting, .. }
+            | MixerInput::Record { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -229,7 +247,14 @@ impl<L: LevelOutlet> Loop<L> {
 
     fn handle(&mut self, input: MixerInput, now: Instant) {
         match input {
-            MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
+            MixerInput::Open { meeting, session, voice, echo_of } => {
+                self.open(meeting, session, voice, echo_of);
+            }
+            MixerInput::Hear { meeting, session, hearing } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_hearing(session, hearing);
+                }
+            }
             MixerInput::Mute { meeting, session, muted } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.set_muted(session, muted);
@@ -239,6 +264,15 @@ impl<L: LevelOutlet> Loop<L> {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.set_profile(session, profile);
                 }
+            }
+            MixerInput::Record { meeting, tap } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_taped(tap.is_some());
+                }
+                match tap {
+                    Some(tap) => self.taps.insert(meeting, tap),
+                    None => self.taps.remove(&meeting),
+                };
             }
             MixerInput::Close { meeting, session } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
@@ -261,18 +295,21 @@ impl<L: LevelOutlet> Loop<L> {
 }
 
 impl<L: LevelOutlet> Loop<L> {
-    fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
+    fn open(&mut self, meeting: MeetingId, session: SessionId, voice: Voice, echo_of: Option<SessionId>) {
         let mix = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match MeetingMix::new() {
-                Ok(mix) => entry.insert(mix),
+                Ok(mut mix) => {
+                    mix.set_taped(self.taps.contains_key(&meeting));
+                    entry.insert(mix)
+                }
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
                 }
             },
         };
-        mix.open(session, echo_of);
+        mix.open(session, voice, echo_of);
     }
 
     fn tick(&mut self, at: Instant) {
@@ -287,6 +324,12 @@ impl<L: LevelOutlet> Loop<L> {
                 continue;
             }
             frames.extend(std::iter::from_fn(|| mix.poll_output()));
+            if let (Some(tap), Some(Tape { mix: sound, packets })) = (self.taps.get(meeting), mix.take_tape())
+                && !tap.tick(Taped { at, mix: sound, packets })
+            {
+                mix.set_taped(false);
+                self.taps.remove(meeting);
+            }
             observe::mix_tick(&mix.counters());
             if tell_levels {
                 let (before, now) = mix.fates();
@@ -308,6 +351,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    use campanile_control::AttendeeId;
     use uuid::Uuid;
 
     use super::*;
@@ -317,7 +361,8 @@ mod tests {
     }
 
     fn open(of: u128, session: u64) -> MixerInput {
-        MixerInput::Open { meeting: meeting(of), session: SessionId(session), echo_of: None }
+        let voice = Voice { attendee: AttendeeId(Uuid::from_u128(session.into())), content: false };
+        MixerInput::Open { meeting: meeting(of), session: SessionId(session), voice, echo_of: None }
     }
 
     fn packet(sequence: u64) -> MixerInput {

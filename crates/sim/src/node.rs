@@ -149,6 +149,12 @@ impl Node {
         self.settle(now);
     }
 
+    /// An operator decides something about the meeting.
+    pub(crate) fn moderate(&mut self, decide: impl FnOnce(&mut LiveMeeting, Instant), now: Instant) {
+        decide(&mut self.meeting, now);
+        self.settle(now);
+    }
+
     /// Everybody is told that the meeting is over.
     pub(crate) fn end(&mut self, now: Instant) {
         self.meeting.handle_end(now);
@@ -295,18 +301,23 @@ impl Node {
     fn ask(&mut self, session: SessionId, asked: Asked, now: Instant) {
         match asked {
             Asked::Worker(command) => self.command(session, command, now),
-            Asked::Open { echo_of } => {
+            Asked::Open { voice, echo_of } => {
                 if self.mix.is_none() {
                     self.mix = MeetingMix::new().ok();
                     self.next_tick = Some(now + TICK);
                 }
                 if let Some(mix) = &mut self.mix {
-                    mix.open(session, echo_of);
+                    mix.open(session, voice, echo_of);
                 }
             }
             Asked::Mute { muted } => {
                 if let Some(mix) = &mut self.mix {
                     mix.set_muted(session, muted);
+                }
+            }
+            Asked::Hear { hearing } => {
+                if let Some(mix) = &mut self.mix {
+                    mix.set_hearing(session, hearing);
                 }
             }
             Asked::Close => {

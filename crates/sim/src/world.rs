@@ -383,6 +383,12 @@ impl World {
         self.fly(now, Cargo::ClosedDown { host: index, socket, code: ABNORMAL });
     }
 
+    /// Lets an operator decide something about the meeting.
+    pub fn moderate(&mut self, decide: impl FnOnce(&mut campanile_signaling::LiveMeeting, Instant)) {
+        self.node.moderate(decide, self.now);
+        self.pump();
+    }
+
     /// Ends the meeting.
     pub fn end(&mut self) {
         self.node.end(self.now);

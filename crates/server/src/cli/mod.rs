@@ -29,12 +29,15 @@ enum Command {
     /// Run with your own settings: a TOML file, the environment, flags
     #[command(after_help = SERVE_NOTES, next_line_help = true, args_override_self = true)]
     Serve(Serve),
-    /// List, show and end the meetings of a running service
+    /// List, show, moderate and end the meetings of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Meetings(operator::Meetings),
-    /// List and remove the attendees of a meeting of a running service
+    /// List, moderate and remove the attendees of a meeting of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Attendees(operator::Attendees),
+    /// Record the meetings of a running service
+    #[command(subcommand, after_help = operator::NOTES)]
+    Recordings(operator::Recordings),
 }
 
 // clap does not wrap lines without another dependency, so the lines are broken here.
@@ -165,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.settle(),
         Command::Meetings(verb) => return operator::meetings(&verb),
         Command::Attendees(verb) => return operator::attendees(&verb),
+        Command::Recordings(verb) => return operator::recordings(&verb),
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -212,5 +216,6 @@ mod tests {
         insta::assert_snapshot!("help_serve", help(Some("serve")));
         insta::assert_snapshot!("help_meetings", help(Some("meetings")));
         insta::assert_snapshot!("help_attendees", help(Some("attendees")));
+        insta::assert_snapshot!("help_recordings", help(Some("recordings")));
     }
 }

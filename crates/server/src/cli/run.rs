@@ -80,7 +80,7 @@ async fn start(
     let listener = listener::bind(config.http.listen)
         .map_err(|error| cannot_listen("TCP", config.http.listen, "--http", &error.into()))?;
     let http_address = listener.local_addr()?;
-    let live = Live::start(&config.media)
+    let live = Live::start(&config.media, config.recording.directory.clone())
         .map_err(|error| cannot_listen("UDP", config.media.listen, "--media", &error))?;
     let endpoint = config.http.endpoint(http_address);
     let placements = placements(&config, &endpoint, live.media_address())?;

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::settings::{Auth, Http, Log, Media, Security, Settings, Store};
+use super::settings::{Auth, Http, Log, Media, Recording, Security, Settings, Store};
 use super::sources::{Origins, Overrides};
 use super::{
     AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_DATA_DIR, DEFAULT_REGION,
     DEV_ACCESS_KEY_ID, DEV_OPERATOR_KEY, DEV_SECRET_ACCESS_KEY, HttpConfig, LogConfig, LogFormat,
-    MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, Secret, SecurityConfig, StoreConfig,
-    law, sqlite_url,
+    MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, RECORDINGS, RecordingConfig, Secret,
+    SecurityConfig, StoreConfig, law, sqlite_url,
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
@@ -48,6 +48,7 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
         mode,
         security: security(mode, &settings.security, origins, &store, &reach)?,
         limits: law::limits(mode, &settings, origins, &regions)?,
+        recording: recording(&settings.recording, origins, &store)?,
         log: log(&settings.log, origins)?,
         api: law::api(&settings.api, origins)?,
         faults: law::faults(&flags.faults)?,
@@ -138,6 +139,17 @@ fn media(mode: Mode, written: &Media, origins: &Origins, reach: &Reach) -> Check
     let attendees_per_worker = within(&name, written.attendees_per_worker, 1..=MOST_ATTENDEES_PER_WORKER)?
         .unwrap_or(ATTENDEES_PER_WORKER);
     Ok(MediaConfig { listen, public_host, public_ip, public_port, workers, attendees_per_worker })
+}
+
+fn recording(written: &Recording, origins: &Origins, store: &StoreConfig) -> Checked<RecordingConfig> {
+    let directory = match written.directory.as_deref() {
+        None => store.data_dir.join(RECORDINGS),
+        Some("") => {
+            return refuse(format!("{} is empty: name a directory", origins.name("recording", "directory")));
+        }
+        Some(directory) => PathBuf::from(directory),
+    };
+    Ok(RecordingConfig { directory })
 }
 
 /// A number within its bounds.

@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) store: Store,
     pub(super) auth: Auth,
     pub(super) limits: Limits,
+    pub(super) recording: Recording,
     pub(super) security: Security,
     pub(super) log: Log,
 }
@@ -142,10 +143,18 @@ pub(super) struct Limits {
     pub(super) attendees: Option<u64>,
     #[serde(deserialize_with = "number")]
     pub(super) replicas: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) tiles: Option<u64>,
     pub(super) end_rules: Option<String>,
     pub(super) idle: Option<String>,
     pub(super) alone: Option<String>,
     pub(super) age: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Recording {
+    pub(super) directory: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

@@ -326,6 +326,19 @@ fn meetings_end_by_the_rules_that_are_set() {
     assert_eq!(serve(&[("CAMPANILE_LIMITS__REPLICAS", "0")]).unwrap().limits.rules.limits.replicas, 0);
 }
 
+#[test]
+fn tiles_and_the_directory_of_recordings_can_be_set() {
+    let config = serve(&[]).unwrap();
+    assert_eq!(config.limits.tiles, 25);
+    assert_eq!(config.recording.directory, config.store.data_dir.join("recordings"));
+    let config =
+        serve(&[("CAMPANILE_LIMITS__TILES", "4"), ("CAMPANILE_RECORDING__DIRECTORY", "/srv/r")]).unwrap();
+    assert_eq!((config.limits.tiles, config.recording.directory.as_path()), (4, Path::new("/srv/r")));
+    for text in ["0", "26"] {
+        assert!(refusal(serve(&[("CAMPANILE_LIMITS__TILES", text)])).contains("from 1 to 25"));
+    }
+}
+
 fn region_names(config: &Config) -> Vec<&str> {
     config.regions.iter().map(|region| region.name.as_str()).collect()
 }

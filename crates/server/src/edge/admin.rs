@@ -23,6 +23,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::edge::api::carry_out;
+use crate::edge::moderation;
 use crate::store::{DecideError, KeptMeeting, TimelineEntry, Unavailable};
 
 /// Meetings on a page that does not say how many it wants, and the most that one may have.
@@ -43,6 +44,7 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/meetings/{meeting}/attendees", get(list_attendees))
         .route("/meetings/{meeting}/timeline", get(show_timeline))
         .route("/meetings/{meeting}/attendees/{attendee}", axum::routing::delete(remove_attendee))
+        .merge(moderation::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(|| async {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with that method")
@@ -76,8 +78,16 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
 }
 
 /// Why an operator is refused.
-enum Refused {
+pub(super) enum Refused {
     NoMeeting(MeetingId),
+    /// The meeting is over.
+    Ended(MeetingId),
+    /// The meeting has no attendee with this id.
+    NoAttendee(AttendeeId),
+    /// What is asked for cannot be now.
+    Conflict(String),
+    /// It was tried, and something in the way of it failed.
+    Failed(String),
     /// What should be an id is none.
     NoId(String),
     /// Query or path cannot be read.
@@ -117,6 +127,12 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Refused::NoMeeting(id) => refuse(StatusCode::NOT_FOUND, &format!("there is no meeting {id}")),
+            Refused::Ended(id) => refuse(StatusCode::CONFLICT, &format!("meeting {id} has ended")),
+            Refused::NoAttendee(id) => {
+                refuse(StatusCode::NOT_FOUND, &format!("there is no attendee {id} in this meeting"))
+            }
+            Refused::Conflict(why) => refuse(StatusCode::CONFLICT, &why),
+            Refused::Failed(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, &why),
             Refused::NoId(text) => {
                 let shown: String = text.chars().take(ID_SHOWN).collect();
                 refuse(StatusCode::BAD_REQUEST, &format!("`{shown}` is no id: ids look like {EXAMPLE}"))
@@ -131,7 +147,7 @@ impl IntoResponse for Refused {
     }
 }
 
-fn id<T: FromStr>(text: &str) -> Result<T, Refused> {
+pub(super) fn id<T: FromStr>(text: &str) -> Result<T, Refused> {
     text.parse().map_err(|_| Refused::NoId(text.to_owned()))
 }
 
@@ -218,12 +234,18 @@ async fn list_attendees(
     let meeting: MeetingId = id(&meeting?)?;
     let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?.meeting.account;
     let connected = app.live.presences().connected(meeting);
+    let decided = app.live.moderation(meeting).await;
     let (mut attendees, mut after) = (Vec::new(), None);
     loop {
         // A meeting has 250 attendees at the most.
         let page = app.store.attendees_page(&account, meeting, after, MaxResults::whole(NAMESPACE)).await?;
         let is_connected = |attendee: &Attendee| connected.contains(&attendee.id);
-        attendees.extend(page.items.iter().map(|attendee| attendee_shape(attendee, is_connected(attendee))));
+        attendees.extend(page.items.iter().map(|attendee| {
+            let mut shape = attendee_shape(attendee, is_connected(attendee));
+            shape["muted"] = json!(decided.muted.contains(&attendee.id));
+            shape["waiting"] = json!(decided.waiting.contains(&attendee.id));
+            shape
+        }));
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(Json(json!({ "attendees": attendees }))),

@@ -11,6 +11,7 @@ pub mod http;
 pub mod ingestion;
 pub mod listener;
 pub mod media;
+mod moderation;
 pub mod origin;
 mod regions;
 pub mod signal;

@@ -172,18 +172,24 @@ async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Opening), Unwel
         external_user_id: admitted.external_user_id,
         content: claims.content,
     };
-    Ok((who, Opening { created: admitted.meeting_created, limits: limits(&admitted.features) }))
+    let limits = limits(&admitted.features, app.config.limits.tiles);
+    Ok((who, Opening { created: admitted.meeting_created, limits }))
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
-/// and the same for content that is not, and is, in UHD.
-fn limits(features: &MeetingFeatures) -> LiveLimits {
+/// and the same for content that is not, and is, in UHD. `tiles`: videos that one attendee may receive at once.
+pub(super) fn limits(features: &MeetingFeatures, tiles: u32) -> LiveLimits {
     const USUAL_KBPS: u32 = 1_500;
     const HIGH_KBPS: u32 = 2_500;
     let is_fhd = features.video_resolution() == VideoResolution::Fhd;
     let is_uhd = features.content_resolution() == ContentResolution::Uhd;
     let kbps = |high: bool| if high { HIGH_KBPS } else { USUAL_KBPS };
-    LiveLimits { camera_kbps: kbps(is_fhd), content_kbps: kbps(is_uhd), ..LiveLimits::default() }
+    LiveLimits {
+        camera_kbps: kbps(is_fhd),
+        content_kbps: kbps(is_uhd),
+        video_subscriptions: tiles,
+        ..LiveLimits::default()
+    }
 }
 
 /// Keeps a socket without a seat until it has heard why.

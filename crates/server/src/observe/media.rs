@@ -7,7 +7,10 @@ use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogra
 
 /// Says what each metric means; called once, after the recorder is installed.
 pub fn describe() {
-    describe_gauge!("campanile_live_meetings", "Meetings with at least one session");
+    describe_gauge!(
+        "campanile_live_meetings",
+        "Meetings with at least one session, or a decision of an operator about them"
+    );
     describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
     describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
     describe_counter!("campanile_slow_sockets_total", "Sockets closed because they did not keep up");
@@ -34,6 +37,15 @@ pub fn describe() {
     describe_counter!("campanile_media_sessions_lost_total", "Media sessions that timed out or failed");
     describe_gauge!("campanile_media_sessions", "Media sessions alive");
     describe_gauge!("campanile_video_subscriptions", "Video tracks being forwarded");
+    describe_gauge!("campanile_recordings", "Meetings being recorded");
+    describe_counter!(
+        "campanile_recordings_ended_total",
+        "Recordings that ended, by reason; `disk` is a failure"
+    );
+    describe_counter!(
+        "campanile_recording_overflow_total",
+        "Ticks and facts lost to recordings because a disk was too slow"
+    );
     describe_histogram!("campanile_mixer_encodes_per_tick", "Opus encodes of one meeting in one 20 ms tick");
     describe_histogram!("campanile_mixer_tick_seconds", Unit::Seconds, "Time one tick of all mixes took");
     describe_histogram!(
@@ -45,8 +57,23 @@ pub fn describe() {
         "campanile_live_meeting_overflow_total",
         "campanile_mixer_overflow_total",
         "campanile_mixer_stalls_total",
+        "campanile_recording_overflow_total",
         "campanile_slow_sockets_total",
     ]);
+}
+
+/// A recording began (+1) or ended (-1).
+pub fn recordings(change: f64) {
+    gauge!("campanile_recordings").increment(change);
+}
+
+/// A recording ended, or was not begun.
+pub fn recording_ended(reason: &'static str) {
+    counter!("campanile_recordings_ended_total", "reason" => reason).increment(1);
+}
+
+pub fn recording_overflow() {
+    counter!("campanile_recording_overflow_total").increment(1);
 }
 
 /// A live meeting began (+1) or ended (-1).
@@ -109,6 +136,10 @@ pub fn fact(fact: &Fact) {
         Fact::Dropped(_) => "dropped",
         Fact::VideoStarted(_) => "video-started",
         Fact::VideoStopped(_) => "video-stopped",
+        Fact::Muted(_, true) => "muted",
+        Fact::Muted(_, false) => "unmuted",
+        Fact::Waiting(_, true) => "held",
+        Fact::Waiting(_, false) => "admitted",
     };
     counter!("campanile_attendee_facts_total", "kind" => kind).increment(1);
 }

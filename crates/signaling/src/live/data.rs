@@ -31,13 +31,13 @@ impl LiveMeeting {
                 continue;
             }
             let message = self.signed(id, message);
-            if verdict == Verdict::Accepted {
+            if verdict == Verdict::Accepted && !self.moderation.waits(author.attendee) {
                 let message =
                     DataMessage { ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))), ..message };
                 self.board.keep(&message, author, now);
                 accepted.push(message);
             } else {
-                // This time stamp is how the client tells that nobody else got the message.
+                // Too many, or from one who waits: this time stamp is how the client tells that nobody else got it.
                 throttled.push(DataMessage { ingest_time_ns: Some(0), ..message });
             }
         }
@@ -45,8 +45,10 @@ impl LiveMeeting {
         self.counters.data_messages = self.counters.data_messages.saturating_add(count(&accepted));
         self.counters.throttled = self.counters.throttled.saturating_add(count(&throttled));
         if !accepted.is_empty() {
-            let to =
-                |other: SessionId, session: &super::session::Session| other != id && !session.who.content;
+            let waiting = self.waiting_sessions();
+            let to = |other: SessionId, session: &super::session::Session| {
+                other != id && !session.who.content && !waiting.contains(&other)
+            };
             self.broadcast(frame(accepted), now, to);
         }
         if hang_up {
@@ -59,7 +61,9 @@ impl LiveMeeting {
 
     /// Sends a newcomer what is kept, but nothing twice.
     pub(super) fn replay(&mut self, id: SessionId, now: Instant) {
-        let Some(author) = self.author(id) else { return };
+        let Some(author) = self.author(id).filter(|author| !self.moderation.waits(author.attendee)) else {
+            return;
+        };
         let missed = self.board.missed_by(author, now);
         for messages in missed.chunks(REPLAYED_AT_ONCE) {
             self.send(id, frame(messages.to_vec()), now);

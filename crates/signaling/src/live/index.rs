@@ -26,6 +26,8 @@ struct Census {
     attendees: u32,
     video_is_full: bool,
     codecs: Vec<i32>,
+    /// Who sees nothing, being alone with itself.
+    waiting: BTreeSet<SessionId>,
 }
 
 #[derive(Debug)]
@@ -58,10 +60,10 @@ impl LiveMeeting {
             if session.joined().is_none() {
                 continue;
             }
-            let sees_common = census.is_common_to(session);
+            let sees_common = census.is_common_to(*id, session);
             let index = match &common {
                 Some(index) if sees_common => Arc::clone(index),
-                Some(_) | None => Arc::new(census.index_for(session)),
+                Some(_) | None => Arc::new(census.index_for(*id, session)),
             };
             if sees_common {
                 common = Some(Arc::clone(&index));
@@ -87,7 +89,7 @@ impl LiveMeeting {
     pub(super) fn send_index(&mut self, id: SessionId, now: Instant) {
         let census = self.census();
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let index = Arc::new(census.index_for(session));
+        let index = Arc::new(census.index_for(id, session));
         let message = encode(&index, self.clock.stamp(now));
         if let Some(joined) = session.joined_mut() {
             joined.index = Some(index);
@@ -105,14 +107,17 @@ impl LiveMeeting {
     }
 
     fn census(&self) -> Census {
-        let mut sources: Vec<Source> = self.sessions.values().filter_map(source).collect();
+        let shown = |attendee: AttendeeId| !self.moderation.waits(attendee);
+        let in_meeting = self.sessions.values().filter(|session| shown(session.who.attendee));
+        let mut sources: Vec<Source> = in_meeting.filter_map(source).collect();
         sources.sort_by_key(|source| source.group);
-        let attendees = self.places.keys().filter(|seat| !seat.content).count();
+        let attendees = self.places.keys().filter(|seat| !seat.content && shown(seat.attendee)).count();
         Census {
             sources,
             attendees: u32::try_from(attendees).unwrap_or(u32::MAX),
             video_is_full: self.video_publishers() >= self.limits.video_publishers,
             codecs: self.codec_intersection(),
+            waiting: self.waiting_sessions(),
         }
     }
 
@@ -131,15 +136,17 @@ impl LiveMeeting {
 
 impl Census {
     /// The session's INDEX is that of everybody who sends nothing.
-    fn is_common_to(&self, session: &Session) -> bool {
+    fn is_common_to(&self, id: SessionId, session: &Session) -> bool {
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
         let is_source = self.sources.iter().any(|source| source.attendee == session.who.attendee);
-        !sends && !is_source && !session.who.content
+        !sends && !is_source && !session.who.content && !self.waiting.contains(&id)
     }
 
-    fn index_for(&self, session: &Session) -> Index {
+    fn index_for(&self, id: SessionId, session: &Session) -> Index {
+        let waits = self.waiting.contains(&id);
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let others = || self.sources.iter().filter(|source| source.attendee != session.who.attendee);
+        let others =
+            || self.sources.iter().filter(|source| !waits && source.attendee != session.who.attendee);
         let paused = others().filter(|source| source.paused).flat_map(|source| &source.layers);
         Index {
             // "May not start video": of no concern to those who send, and to content, which is counted apart.
@@ -149,7 +156,7 @@ impl Census {
             sources: others().flat_map(|source| &source.layers).cloned().collect(),
             paused_at_source_ids: paused.filter_map(|layer| layer.stream_id).collect(),
             // Left out, it would read as "many".
-            num_participants: Some(self.attendees),
+            num_participants: Some(if waits { 1 } else { self.attendees }),
             supported_receive_codec_intersection: self.codecs.clone(),
         }
     }

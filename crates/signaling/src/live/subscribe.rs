@@ -121,11 +121,16 @@ impl LiveMeeting {
         )
     }
 
-    /// The stream exists, and is not the receiver's own nor that of its own share.
-    fn is_receivable(&self, receiver: SessionId, stream: StreamId) -> bool {
+    /// The stream exists, is not the receiver's own nor that of its own share, and neither of them waits.
+    pub(super) fn is_receivable(&self, receiver: SessionId, stream: StreamId) -> bool {
         let attendee_of = |id: &SessionId| self.sessions.get(id).map(|session| session.who.attendee);
-        let publisher = self.streams.get(&stream);
-        publisher.is_some_and(|publisher| attendee_of(publisher) != attendee_of(&receiver))
+        let publisher = self.streams.get(&stream).and_then(attendee_of);
+        match (publisher, attendee_of(&receiver)) {
+            (Some(publisher), Some(receiver)) => {
+                publisher != receiver && self.moderation.shows(receiver, Seat::base(publisher))
+            }
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// Starts, changes or stops the video of a session, as `video` says.
@@ -225,6 +230,8 @@ impl LiveMeeting {
         }
         self.counters.answers = self.counters.answers.saturating_add(1);
         self.send(id, ack, now);
+        // Somebody may have been moved to wait while the media plane thought.
+        self.drop_unreceivable(id);
         self.next_offer(id, now);
     }
 

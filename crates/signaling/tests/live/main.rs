@@ -10,5 +10,6 @@ mod ending;
 mod interleavings;
 mod joining;
 mod limits;
+mod moderation;
 mod video;
 mod world;

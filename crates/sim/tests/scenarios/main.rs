@@ -9,6 +9,7 @@ mod audio;
 mod basics;
 mod churn;
 mod entropy;
+mod moderation;
 mod networks;
 mod repeat;
 mod simulcast;
