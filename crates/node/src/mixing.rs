@@ -6,7 +6,9 @@ use std::time::Instant;
 
 use campanile_control::ids::SessionId;
 use campanile_media::{AudioPacket, MixFrame};
-use campanile_mixer::{Counters, Encoding, Mix, MixError, MixSettings, Packet, Profile, SlotId, SlotLevel};
+use campanile_mixer::{
+    Counters, Encoding, Mix, MixError, MixSettings, Packet, Profile, Said, SlotId, SlotLevel,
+};
 use campanile_signaling::Level;
 
 /// Levels are told five times a second, as Chime does.
@@ -96,6 +98,11 @@ impl MeetingMix {
     pub fn poll_output(&mut self) -> Option<MixFrame> {
         let frame = self.mix.poll_output()?;
         Some(MixFrame { listeners: sessions(&frame.listeners), payload: frame.payload })
+    }
+
+    /// What the loudest talkers said in the last tick, the loudest first; at most so many.
+    pub fn loudest(&self, most: usize) -> Vec<(SessionId, Said)> {
+        self.mix.loudest(most).into_iter().map(|(slot, said)| (SessionId(slot.0), said)).collect()
     }
 
     /// How loud everybody was since the last call. Call once every [`TICKS_PER_LEVELS`] ticks.
