@@ -56,6 +56,8 @@ pub struct Config {
     pub store: StoreConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
+    /// `None`: nothing is transcribed.
+    pub transcription: Option<TranscriptionConfig>,
     pub security: SecurityConfig,
     pub log: LogConfig,
     /// `dev --fault`: what shall go wrong.
@@ -219,6 +221,17 @@ impl fmt::Debug for Secret {
 pub struct LimitsConfig {
     pub rules: Rules,
     pub ends: EndRules,
+}
+
+/// `[transcription]`: the Amazon Transcribe that is used.
+#[derive(Debug, Clone)]
+pub struct TranscriptionConfig {
+    /// Instead of AWS's own, as `https://host` or `http://host:port`.
+    pub endpoint: Option<String>,
+    /// Instead of the one that each meeting wants.
+    pub region: Option<String>,
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
 }
 
 /// `[security]`

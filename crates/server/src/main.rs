@@ -20,6 +20,7 @@ mod observe;
 mod presence;
 mod shutdown;
 mod store;
+mod transcription;
 mod workers;
 
 fn main() -> std::process::ExitCode {

@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::{Profile, TICK};
+use campanile_mixer::{Profile, Said, TICK};
 use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
 use campanile_signaling::MediaFact;
+use tokio::sync::mpsc::error::TrySendError as TrySendErrorOfTap;
 
 use crate::observe::{media as observe, panicked};
 use crate::workers::Workers;
@@ -56,12 +57,27 @@ pub enum MixerInput {
         meeting: MeetingId,
         session: SessionId,
     },
+    /// Lets somebody have what the loudest talkers of the meeting say, in place of whoever had it before; until the other
+    /// end is dropped.
+    Tap {
+        meeting: MeetingId,
+        tap: Tap,
+    },
     Audio(AudioPacket),
     Stop,
     /// A mistake of ours in the mix of this meeting.
     #[cfg(test)]
     Fault(MeetingId),
 }
+
+/// Talkers whose words a tap carries: as many as Chime transcribes at once.
+pub const TAPPED: usize = 2;
+
+/// What the loudest talkers said in one tick, the loudest first.
+pub type Tick = Vec<(SessionId, Said)>;
+
+/// Carries ticks away. The mixer never waits for it: what finds no room is dropped and counted.
+pub type Tap = tokio::sync::mpsc::Sender<Tick>;
 
 /// The mixer's queue is full: the input was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +142,8 @@ impl MixerThread {
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped = Loop { queue, audio, workers, levels, mixes: HashMap::new(), ticks: 0 };
+        let looped =
+            Loop { queue, audio, workers, levels, mixes: HashMap::new(), taps: HashMap::new(), ticks: 0 };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -156,6 +173,8 @@ struct Loop<L> {
     workers: Workers,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
+    /// At most one for each meeting that is transcribed.
+    taps: HashMap<MeetingId, Tap>,
     ticks: u32,
 }
 
@@ -202,6 +221,7 @@ impl<L: LevelOutlet> Loop<L> {
             MixerInput::Open { meeting, .. }
             | MixerInput::Mute { meeting, .. }
             | MixerInput::Profile { meeting, .. }
+            | MixerInput::Tap { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -248,6 +268,10 @@ impl<L: LevelOutlet> Loop<L> {
                     }
                 }
             }
+            MixerInput::Tap { meeting, tap } => {
+                self.taps.retain(|_, tap| !tap.is_closed());
+                self.taps.insert(meeting, tap);
+            }
             MixerInput::Audio(packet) => {
                 if let Some(mix) = self.mixes.get_mut(&packet.meeting) {
                     mix.handle_packet(packet, now);
@@ -288,6 +312,11 @@ impl<L: LevelOutlet> Loop<L> {
             }
             frames.extend(std::iter::from_fn(|| mix.poll_output()));
             observe::mix_tick(&mix.counters());
+            if let Some(tap) = self.taps.get(meeting)
+                && let Err(TrySendErrorOfTap::Full(_)) = tap.try_send(mix.loudest(TAPPED))
+            {
+                observe::tap_overflow();
+            }
             if tell_levels {
                 let (before, now) = mix.fates();
                 observe::mix_fates(&before, &now);
@@ -386,6 +415,27 @@ mod tests {
         assert_eq!(inputs.audio.load(Ordering::Relaxed), AUDIO_QUEUE);
         let taken = (0..100_000).take_while(|session| inputs.send(open(1, *session)).is_ok()).count();
         assert_eq!(taken, STATE_QUEUE);
+    }
+
+    #[test]
+    fn a_tap_that_nobody_empties_stops_nobody_and_one_that_is_dropped_is_forgotten() {
+        let (inputs, mut thread, facts) = mixer(Duration::ZERO);
+        let (tap, mut ticks) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Tap { meeting: meeting(1), tap: tap.clone() }).unwrap();
+        inputs.send(open(1, 1)).unwrap();
+        // Ten ticks a report: the tap is long full.
+        levels_name(&facts, 1);
+        levels_name(&facts, 1);
+        assert_eq!(ticks.blocking_recv(), Some(Vec::new()), "nobody says anything");
+        let (other, mut others) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Tap { meeting: meeting(1), tap: other }).unwrap();
+        assert!(others.blocking_recv().is_some(), "it takes the place of the first");
+        drop(tap);
+        while ticks.blocking_recv().is_some() {}
+        drop(others);
+        inputs.send(open(1, 2)).unwrap();
+        levels_name(&facts, 2);
+        thread.stop();
     }
 
     #[test]

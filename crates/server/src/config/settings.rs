@@ -17,6 +17,7 @@ pub(super) struct Settings {
     pub(super) store: Store,
     pub(super) auth: Auth,
     pub(super) limits: Limits,
+    pub(super) transcription: Transcription,
     pub(super) security: Security,
     pub(super) log: Log,
 }
@@ -146,6 +147,16 @@ pub(super) struct Limits {
     pub(super) idle: Option<String>,
     pub(super) alone: Option<String>,
     pub(super) age: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Transcription {
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key: Option<String>,
+    pub(super) secret_access_key_file: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

@@ -60,7 +60,16 @@ fn the_example_parses_and_has_every_key() {
 fn the_example_shows_the_true_defaults() {
     let dir = tempfile::tempdir().unwrap();
     // What has no default stands there as a sample.
-    let samples = ["public_url", "public_address", "access_key_id", "secret_access_key", "operator_key"];
+    let samples = [
+        "public_url",
+        "public_address",
+        "access_key_id",
+        "secret_access_key",
+        "operator_key",
+        "endpoint",
+        // The one of [transcription].
+        "region = \"eu-central-1\"",
+    ];
     let lines = uncommented();
     let lines: Vec<_> =
         lines.lines().filter(|line| !samples.iter().any(|key| line.starts_with(key))).collect();

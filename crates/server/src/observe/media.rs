@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
+use campanile_control::TranscriptionStage;
 use campanile_signaling::Fact;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 /// Says what each metric means; called once, after the recorder is installed.
 pub fn describe() {
     describe_gauge!("campanile_live_meetings", "Meetings with at least one session");
+    describe_gauge!("campanile_transcriptions", "Meetings that are being transcribed");
+    describe_counter!(
+        "campanile_transcription_stages_total",
+        "What engines said of their transcriptions: started, interrupted, resumed, failed"
+    );
     describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
     describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
     describe_counter!("campanile_slow_sockets_total", "Sockets closed because they did not keep up");
@@ -18,6 +24,10 @@ pub fn describe() {
     describe_counter!(
         "campanile_mixer_overflow_total",
         "Audio packets or mixes dropped because a queue was full"
+    );
+    describe_counter!(
+        "campanile_mixer_tap_overflow_total",
+        "Ticks that a transcription missed because it was too slow"
     );
     describe_counter!(
         "campanile_mixer_packets_total",
@@ -45,6 +55,7 @@ pub fn describe() {
         "campanile_live_meeting_overflow_total",
         "campanile_mixer_overflow_total",
         "campanile_mixer_stalls_total",
+        "campanile_mixer_tap_overflow_total",
         "campanile_slow_sockets_total",
     ]);
 }
@@ -69,6 +80,27 @@ pub fn meeting_overflow() {
 
 pub fn mixer_overflow() {
     counter!("campanile_mixer_overflow_total").increment(1);
+}
+
+/// A transcription began (+1) or ended (-1).
+pub fn transcriptions(change: f64) {
+    gauge!("campanile_transcriptions").increment(change);
+}
+
+/// What has become of a transcription.
+pub fn transcription(stage: TranscriptionStage) {
+    let stage = match stage {
+        TranscriptionStage::Started => "started",
+        TranscriptionStage::Interrupted => "interrupted",
+        TranscriptionStage::Resumed => "resumed",
+        TranscriptionStage::Stopped => "stopped",
+        TranscriptionStage::Failed => "failed",
+    };
+    counter!("campanile_transcription_stages_total", "stage" => stage).increment(1);
+}
+
+pub fn tap_overflow() {
+    counter!("campanile_mixer_tap_overflow_total").increment(1);
 }
 
 pub fn mixer_stalled() {
