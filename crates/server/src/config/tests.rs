@@ -83,6 +83,32 @@ fn the_example_shows_the_true_defaults() {
 }
 
 #[test]
+fn an_engine_is_there_once_it_has_a_key() {
+    let none = serve(&[]).unwrap();
+    assert!(none.transcription.is_none() && !none.limits.rules.transcription);
+    let key = ("CAMPANILE_TRANSCRIPTION__ACCESS_KEY_ID", "AKIDENGINE");
+    let secret = ("CAMPANILE_TRANSCRIPTION__SECRET_ACCESS_KEY", "hush");
+    let endpoint = ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "http://127.0.0.1:1");
+    let config = serve(&[key, secret, endpoint]).unwrap();
+    assert!(config.limits.rules.transcription);
+    let engine = config.transcription.unwrap();
+    assert_eq!((engine.access_key_id.as_str(), engine.secret_access_key.reveal()), ("AKIDENGINE", "hush"));
+    assert_eq!((engine.endpoint.as_deref(), engine.region), (Some("http://127.0.0.1:1"), None));
+    for (given, named) in [
+        (&[key][..], "secret_access_key"),
+        (&[secret], "access_key_id"),
+        (&[endpoint], "access_key_id"),
+        (
+            &[key, secret, ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "transcribe")],
+            "CAMPANILE_TRANSCRIPTION__ENDPOINT",
+        ),
+    ] {
+        let error = serve(given).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
+}
+
+#[test]
 fn later_sources_win() {
     let dir = tempfile::tempdir().unwrap();
     let path = file(&dir, "[http]\nlisten = \"127.0.0.1:1\"\nmax_connections = 7\n[log]\nlevel = \"warn\"");
