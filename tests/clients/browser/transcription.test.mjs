@@ -1,12 +1,15 @@
 // Live transcription, from the microphones of Chromium by a stand-in of Amazon Transcribe back to the SDK's transcription
 // controller.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { assertCalm, closeAll, World } from './support/meeting.mjs';
 import { TranscribeStandIn } from './support/transcribe.mjs';
 
 const ENGLISH = { EngineTranscribeSettings: { LanguageCode: 'en-US', Region: 'us-west-2', VocabularyName: 'words' } };
+const SECRET = 'secret-of-transcribe';
 // A tone is at its own height within a second's rounding, and what the encoder makes of it.
 const HERTZ_OFF = 15;
 
@@ -17,9 +20,11 @@ describe('transcription', { concurrency: 1 }, () => {
     engine = await TranscribeStandIn.open();
     world = await World.open({
       env: {
+        // For the last test: what everything says of it.
+        CAMPANILE_LOG__LEVEL: 'trace',
         CAMPANILE_TRANSCRIPTION__ENDPOINT: engine.endpoint,
         CAMPANILE_TRANSCRIPTION__ACCESS_KEY_ID: 'AKIDTRANSCRIBE',
-        CAMPANILE_TRANSCRIPTION__SECRET_ACCESS_KEY: 'secret-of-transcribe',
+        CAMPANILE_TRANSCRIPTION__SECRET_ACCESS_KEY: SECRET,
       },
     });
   });
@@ -126,5 +131,17 @@ describe('transcription', { concurrency: 1 }, () => {
     assert.deepEqual(events(meeting).map(([kind]) => kind), ['Started', 'Interrupted', 'Resumed']);
     await world.control.stopTranscribing(meeting);
     await closeAll(tabs);
+  });
+
+  test('no log holds the secret, or what was said', () => {
+    const { root } = world.service;
+    const logs = fs.readdirSync(root).filter(name => name.startsWith('log-'));
+    assert.equal(logs.length, world.service.starts);
+    const log = logs.map(name => fs.readFileSync(path.join(root, name), 'utf8')).join('');
+    assert.match(log, /TRACE/);
+    for (const kept of [SECRET, ' hertz']) {
+      const at = log.indexOf(kept);
+      assert.equal(at, -1, `the log says: ${log.slice(Math.max(0, at - 300), at)}[...]`);
+    }
   });
 });
