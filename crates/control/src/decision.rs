@@ -187,4 +187,6 @@ pub enum Effect {
     EndMeeting(MeetingId),
     /// One out, with its content share.
     RemoveAttendee(MeetingId, AttendeeId),
+    /// The meeting is transcribed from now on, or otherwise, or not any more.
+    Transcribe(MeetingId),
 }

@@ -27,6 +27,7 @@ pub mod red;
 mod shift;
 mod stream;
 mod talkers;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -38,6 +39,7 @@ use std::time::Duration;
 
 pub use mix::Mix;
 pub use profile::Profile;
+pub use tap::Said;
 
 /// Sampling rate of everything inside the mixer, and the RTP clock of Opus (RFC 7587 §4.1).
 pub const SAMPLE_RATE: u32 = 48_000;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use campanile_control::ids::{AttendeeId, SessionId};
 use campanile_media::{AudioPacket, MixFrame};
 use campanile_mixer::{
-    Counters, Encoding, Hearing, Mix, MixError, MixSettings, Owner, Packet, Profile, SlotId, SlotLevel,
+    Counters, Encoding, Hearing, Mix, MixError, MixSettings, Owner, Packet, Profile, Said, SlotId, SlotLevel,
 };
 use campanile_signaling::Level;
 
@@ -166,6 +166,11 @@ impl MeetingMix {
                 return Some(MixFrame { listeners, payload: frame.payload });
             }
         }
+    }
+
+    /// What the loudest talkers said in the last tick, the loudest first; at most so many.
+    pub fn loudest(&self, most: usize) -> Vec<(SessionId, Said)> {
+        self.mix.loudest(most).into_iter().map(|(slot, said)| (SessionId(slot.0), said)).collect()
     }
 
     /// How loud everybody was since the last call. Call once every [`TICKS_PER_LEVELS`] ticks.

@@ -15,6 +15,7 @@ use crate::edge::signal::Unseated;
 use crate::live::Live;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::transcription::Transcribers;
 
 /// One running service. Shared as `Arc<App>`; each field guards its own state.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub struct App {
     /// What an operator shows to `/admin/v1`.
     pub operator_key: Secret,
     pub live: Live,
+    /// What is being transcribed.
+    pub transcribers: Transcribers,
     /// Sockets without a seat, counted.
     pub unseated: Arc<Unseated>,
     /// What clients tell, bounded.

@@ -57,6 +57,8 @@ pub struct Config {
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
     pub recording: RecordingConfig,
+    /// `None`: nothing is transcribed.
+    pub transcription: Option<TranscriptionConfig>,
     pub security: SecurityConfig,
     pub log: LogConfig,
     /// `dev --fault`: what shall go wrong.
@@ -229,6 +231,17 @@ pub struct LimitsConfig {
 pub struct RecordingConfig {
     /// Made when it is first needed.
     pub directory: PathBuf,
+}
+
+/// `[transcription]`: the Amazon Transcribe that is used.
+#[derive(Debug, Clone)]
+pub struct TranscriptionConfig {
+    /// Instead of AWS's own, as `https://host` or `http://host:port`.
+    pub endpoint: Option<String>,
+    /// Instead of the one that each meeting wants.
+    pub region: Option<String>,
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
 }
 
 /// `[security]`

@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MediaConfig;
 use crate::edge::media::Outlet;
-use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
+use crate::mixing::{Ear, LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::observe::{media as observe, panicked};
 use crate::presence::Presences;
 use crate::recording::{NoRecording, Recordings, Shown};
@@ -72,6 +72,7 @@ enum Input {
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
     Recorded,
+    Transcript(Bytes),
     End,
     Drain,
     /// A mistake of ours in this meeting.
@@ -171,6 +172,8 @@ struct Threads {
 #[derive(Debug)]
 struct Shared {
     meetings: Mutex<HashMap<MeetingId, Doors>>,
+    /// Who has which seat: as many as there are sockets with a seat.
+    attending: Mutex<HashMap<SessionId, Attending>>,
     presences: Presences,
     next_session: AtomicU64,
     draining: AtomicBool,
@@ -180,6 +183,11 @@ impl Shared {
     /// The map is only ever locked for a look-up or a change, so a poisoned lock holds a sound map.
     fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, Doors>> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As sound as the map above.
+    fn attending(&self) -> MutexGuard<'_, HashMap<SessionId, Attending>> {
+        self.attending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a live meeting something from a thread that must not wait.
@@ -198,6 +206,7 @@ impl Live {
     pub fn start(config: &MediaConfig, recordings: PathBuf) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
+            attending: Mutex::default(),
             presences: Presences::default(),
             next_session: AtomicU64::new(1),
             draining: AtomicBool::new(false),
@@ -302,13 +311,30 @@ impl Live {
     }
 
     /// Carries out what decisions ask of live meetings.
-    pub async fn apply(&self, effects: Vec<Effect>) {
+    pub async fn apply(&self, effects: &[Effect]) {
         for effect in effects {
-            match effect {
+            match *effect {
                 Effect::EndMeeting(meeting) => self.end(meeting).await,
                 Effect::RemoveAttendee(meeting, attendee) => self.remove_attendee(meeting, attendee).await,
+                // Clients hear of it from the transcription itself.
+                Effect::Transcribe(_) => {}
             }
         }
+    }
+
+    /// Lets somebody have what the loudest talkers of the meeting say. False: the mixer has too much to do.
+    pub fn listen(&self, meeting: MeetingId, ear: Ear) -> bool {
+        self.mixer.send(MixerInput::Listen { meeting, ear }).is_ok()
+    }
+
+    /// Who has this seat.
+    pub fn attending(&self, session: SessionId) -> Option<Attending> {
+        self.shared.attending().get(&session).cloned()
+    }
+
+    /// A transcription has something to say to everybody in the meeting.
+    pub async fn transcript(&self, meeting: MeetingId, data: Bytes) {
+        self.tell(meeting, Input::Transcript(data)).await;
     }
 
     /// The meeting has ended: its clients are told so.
@@ -477,12 +503,13 @@ impl MeetingTask {
         match input {
             Input::Attach { session, who, close_on_error, socket } => {
                 self.sockets.insert(session, socket);
+                self.shared.attending().insert(session, who.clone());
                 self.meeting.handle_attached(session, who, close_on_error, now);
             }
             Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
             Input::Closed(session) => {
-                self.sockets.remove(&session);
+                self.forget(session);
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
@@ -506,6 +533,7 @@ impl MeetingTask {
                     }
                 }
             }
+            Input::Transcript(data) => self.meeting.handle_transcript(data, now),
             Input::End => {
                 self.ended = true;
                 self.meeting.handle_end(now);
@@ -523,7 +551,7 @@ impl MeetingTask {
                 Output::Send { session, message } => self.send(session, ToSocket::Message(message)),
                 Output::Close { session, code, reason } => {
                     self.send(session, ToSocket::Close { code, reason });
-                    self.sockets.remove(&session);
+                    self.forget(session);
                 }
                 Output::Media(request) => self.request(request),
                 Output::Fact(fact) => {
@@ -542,7 +570,7 @@ impl MeetingTask {
         if socket.try_send(message).is_err() {
             // Too slow or gone: without a sender the socket's task closes it, and the client reconnects.
             observe::slow_socket();
-            self.sockets.remove(&session);
+            self.forget(session);
             self.meeting.handle_closed(session, Instant::now());
         }
     }
@@ -565,6 +593,12 @@ impl MeetingTask {
             tracing::warn!(%meeting, %session, reason, "media cannot keep up");
             self.meeting.handle_media(MediaFact::Lost { session, reason }, Instant::now());
         }
+    }
+
+    /// The socket is no more.
+    fn forget(&mut self, session: SessionId) {
+        self.sockets.remove(&session);
+        self.shared.attending().remove(&session);
     }
 
     fn mixing(&self, input: MixerInput) -> Result<(), String> {
@@ -610,6 +644,7 @@ impl Drop for MeetingTask {
         self.shared.meetings().remove(&self.id);
         let sessions: Vec<SessionId> = self.sockets.keys().copied().collect();
         for session in sessions {
+            self.forget(session);
             self.end_media(session);
         }
     }

@@ -21,6 +21,7 @@ mod presence;
 mod recording;
 mod shutdown;
 mod store;
+mod transcription;
 mod workers;
 
 fn main() -> std::process::ExitCode {

@@ -11,9 +11,10 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::{Hearing, Profile, TICK};
+use campanile_mixer::{Hearing, Profile, Said, TICK};
 use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Tape, Voice};
 use campanile_signaling::MediaFact;
+use tokio::sync::mpsc::error::TrySendError as TrySendErrorOfEar;
 
 use crate::observe::{media as observe, panicked};
 use crate::recording::{Tap, Taped};
@@ -69,12 +70,27 @@ pub enum MixerInput {
         meeting: MeetingId,
         tap: Option<Tap>,
     },
+    /// Lets somebody have what the loudest talkers of the meeting say, in place of whoever had it before; until the other
+    /// end is dropped.
+    Listen {
+        meeting: MeetingId,
+        ear: Ear,
+    },
     Audio(AudioPacket),
     Stop,
     /// A mistake of ours in the mix of this meeting.
     #[cfg(test)]
     Fault(MeetingId),
 }
+
+/// Talkers whom an ear hears at once: as many as Chime transcribes.
+pub const OVERHEARD: usize = 2;
+
+/// What the loudest talkers said in one tick, the loudest first.
+pub type Tick = Vec<(SessionId, Said)>;
+
+/// Carries ticks away. The mixer never waits for it: what finds no room is dropped and counted.
+pub type Ear = tokio::sync::mpsc::Sender<Tick>;
 
 /// The mixer's queue is full: the input was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -139,8 +155,16 @@ impl MixerThread {
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped =
-            Loop { queue, audio, workers, levels, mixes: HashMap::new(), taps: HashMap::new(), ticks: 0 };
+        let looped = Loop {
+            queue,
+            audio,
+            workers,
+            levels,
+            mixes: HashMap::new(),
+            taps: HashMap::new(),
+            ears: HashMap::new(),
+            ticks: 0,
+        };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -172,6 +196,8 @@ struct Loop<L> {
     mixes: HashMap<MeetingId, MeetingMix>,
     /// Recordings, of meetings with and without a mix. As many as there may be recordings.
     taps: HashMap<MeetingId, Tap>,
+    /// At most one for each meeting that is transcribed.
+    ears: HashMap<MeetingId, Ear>,
     ticks: u32,
 }
 
@@ -220,6 +246,7 @@ impl<L: LevelOutlet> Loop<L> {
             | MixerInput::Mute { meeting, .. }
             | MixerInput::Profile { meeting, .. }
             | MixerInput::Record { meeting, .. }
+            | MixerInput::Listen { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -282,6 +309,10 @@ impl<L: LevelOutlet> Loop<L> {
                     }
                 }
             }
+            MixerInput::Listen { meeting, ear } => {
+                self.ears.retain(|_, ear| !ear.is_closed());
+                self.ears.insert(meeting, ear);
+            }
             MixerInput::Audio(packet) => {
                 if let Some(mix) = self.mixes.get_mut(&packet.meeting) {
                     mix.handle_packet(packet, now);
@@ -331,6 +362,11 @@ impl<L: LevelOutlet> Loop<L> {
                 self.taps.remove(meeting);
             }
             observe::mix_tick(&mix.counters());
+            if let Some(ear) = self.ears.get(meeting)
+                && let Err(TrySendErrorOfEar::Full(_)) = ear.try_send(mix.loudest(OVERHEARD))
+            {
+                observe::transcription_overflow();
+            }
             if tell_levels {
                 let (before, now) = mix.fates();
                 observe::mix_fates(&before, &now);
@@ -431,6 +467,27 @@ mod tests {
         assert_eq!(inputs.audio.load(Ordering::Relaxed), AUDIO_QUEUE);
         let taken = (0..100_000).take_while(|session| inputs.send(open(1, *session)).is_ok()).count();
         assert_eq!(taken, STATE_QUEUE);
+    }
+
+    #[test]
+    fn an_ear_that_nobody_empties_stops_nobody_and_one_that_is_dropped_is_forgotten() {
+        let (inputs, mut thread, facts) = mixer(Duration::ZERO);
+        let (ear, mut ticks) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Listen { meeting: meeting(1), ear: ear.clone() }).unwrap();
+        inputs.send(open(1, 1)).unwrap();
+        // Ten ticks a report: the ear is long full.
+        levels_name(&facts, 1);
+        levels_name(&facts, 1);
+        assert_eq!(ticks.blocking_recv(), Some(Vec::new()), "nobody says anything");
+        let (other, mut others) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Listen { meeting: meeting(1), ear: other }).unwrap();
+        assert!(others.blocking_recv().is_some(), "it takes the place of the first");
+        drop(ear);
+        while ticks.blocking_recv().is_some() {}
+        drop(others);
+        inputs.send(open(1, 2)).unwrap();
+        levels_name(&facts, 2);
+        thread.stop();
     }
 
     #[test]

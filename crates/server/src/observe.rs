@@ -46,8 +46,20 @@ const COMMIT_SECONDS: &str = "campanile_store_commit_seconds";
 const BUILD: &str = "campanile_build_info";
 
 /// Libraries whose finer lines hold what must never be logged: `is` writes ICE passwords, `tungstenite` whole signaling
-/// messages. What they say at INFO and above passes; nothing that the filter says lets the rest through.
-const TELLTALES: [&str; 3] = ["is", "tungstenite", "tokio_tungstenite"];
+/// messages, the `aws_` ones what people say and signatures. What they say at INFO and above passes; nothing that the filter
+/// says lets the rest through.
+const TELLTALES: [&str; 10] = [
+    "is",
+    "tungstenite",
+    "tokio_tungstenite",
+    "aws_runtime",
+    "aws_sdk_transcribestreaming",
+    "aws_sigv4",
+    "aws_smithy_eventstream",
+    "aws_smithy_http",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+];
 
 /// Sends log lines to standard error. Standard output is for the printed block of `dev`.
 pub fn start_logs(config: &LogConfig) {
@@ -243,6 +255,7 @@ mod tests {
         tracing::subscriber::with_default(lines(&config, move || copy.clone(), false), || {
             tracing::debug!(target: "is::agent", "remote credentials: hush");
             tracing::trace!(target: "tungstenite::protocol::frame", "payload: hush");
+            tracing::trace!(target: "aws_smithy_http::event_stream::receiver", "payload: hush");
             tracing::info!(target: "is::agent", "stays");
             tracing::debug!(target: "issue", "stays");
             tracing::trace!("stays");

@@ -25,6 +25,7 @@ pub mod rate;
 pub mod refusal;
 pub mod sdp_text;
 pub mod token;
+pub mod transcript;
 
 pub use frame::CodecCapability as Codec;
 pub use live::{

@@ -301,6 +301,38 @@ fn the_loudest_are_chosen_and_a_louder_one_takes_the_place_of_the_weakest() {
 }
 
 #[test]
+fn the_loudest_are_tapped_each_by_itself_and_nothing_is_decoded_for_it() {
+    let mut world = World::new();
+    world.join(0, true);
+    for (slot, frequency, amplitude) in [(1, 440.0, 0.1), (2, 1_000.0, 0.3), (3, 1_700.0, 0.2)] {
+        world.speak(Speaker::new(slot, sine(frequency, amplitude)).clean(), false);
+    }
+    let said = |world: &World, most| -> Vec<(SlotId, [f32; 3])> {
+        let tones = |said: crate::Said| {
+            let sound: Vec<f32> = said.iter().map(|sample| f32::from(*sample) / 32_767.0).collect();
+            [440.0, 1_000.0, 1_700.0].map(|frequency| tone(&sound, frequency))
+        };
+        world.mix.loudest(most).into_iter().map(|(slot, said)| (slot, tones(said))).collect()
+    };
+    world.run(100);
+    let before = world.mix.counters();
+    let [(first, loud), (second, less)] = said(&world, 2)[..] else { panic!("two of three") };
+    assert_eq!((first, second), (SlotId(2), SlotId(3)));
+    assert!(loud[0] < 0.01 && (loud[1] - 0.3).abs() < 0.05 && loud[2] < 0.01, "{loud:?}");
+    assert!(less[0] < 0.01 && less[1] < 0.01 && (less[2] - 0.2).abs() < 0.05, "{less:?}");
+    assert_eq!(said(&world, 8).len(), 3);
+    assert_eq!(world.mix.counters(), before);
+    world.mix.set_muted(SlotId(2), true);
+    world.run(1);
+    assert_eq!(said(&world, 2).iter().map(|(slot, _)| *slot).collect::<Vec<_>>(), [SlotId(3), SlotId(1)]);
+    for slot in [1, 3] {
+        world.leave(slot);
+    }
+    world.run(20);
+    assert_eq!(said(&world, 2), []);
+}
+
+#[test]
 fn slots_without_levels_are_heard_too() {
     let mut world = World::new();
     world.join(0, true);

@@ -29,6 +29,7 @@ use crate::live::Live;
 use crate::observe;
 use crate::shutdown::{DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown, Signals};
 use crate::store::Store;
+use crate::transcription::{Engine, Transcribers};
 
 /// The label of the join-token key, and the number that its tokens carry.
 const JOIN_LABEL: &str = "campanile join token";
@@ -61,6 +62,7 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         tokio::spawn(fold_metrics(app.metrics.clone()));
         keep_up("housekeeping", &app, |app| async move { housekeeping::run(&app.store).await });
         keep_up("the end of meetings", &app, lifecycle::run);
+        tokio::spawn(Transcribers::resume(Arc::clone(&app)));
         signals.requested().await;
         let temporary = data.temporary();
         signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
@@ -89,6 +91,8 @@ async fn start(
         OperatorKey::File(path) => Secret::new(keys::load_or_make_text(path)?),
     };
     // What the store says names the database and its causes already: taken as one text, nothing is said twice.
+    let engine = config.transcription.clone().map(Engine::new).transpose();
+    let engine = engine.context("the certificates of this system, for Amazon Transcribe, cannot be read")?;
     let store = Store::open(&config.store.url, config.limits.rules.clone())
         .await
         .map_err(|error| anyhow!("{error}"))?;
@@ -98,6 +102,7 @@ async fn start(
         shutdown: Shutdown::new(),
         unseated: Arc::default(),
         ingestion: Ingestion::default(),
+        transcribers: Transcribers::new(engine),
         http_address,
         endpoint,
         placements,

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::settings::{Auth, Http, Log, Media, Recording, Security, Settings, Store};
+use super::settings::{Auth, Http, Log, Media, Recording, Security, Settings, Store, Transcription};
 use super::sources::{Origins, Overrides};
 use super::{
     AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_DATA_DIR, DEFAULT_REGION,
     DEV_ACCESS_KEY_ID, DEV_OPERATOR_KEY, DEV_SECRET_ACCESS_KEY, HttpConfig, LogConfig, LogFormat,
     MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, RECORDINGS, RecordingConfig, Secret,
-    SecurityConfig, StoreConfig, law, sqlite_url,
+    SecurityConfig, StoreConfig, TranscriptionConfig, law, sqlite_url,
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
@@ -49,6 +49,7 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
         security: security(mode, &settings.security, origins, &store, &reach)?,
         limits: law::limits(mode, &settings, origins, &regions)?,
         recording: recording(&settings.recording, origins, &store)?,
+        transcription: transcription(&settings.transcription, origins)?,
         log: log(&settings.log, origins)?,
         api: law::api(&settings.api, origins)?,
         faults: law::faults(&flags.faults)?,
@@ -374,6 +375,30 @@ fn secret_or_file(
         },
         (text, None) => Ok(text.clone()),
     }
+}
+
+/// An engine is there once it has a key.
+fn transcription(written: &Transcription, origins: &Origins) -> Checked<Option<TranscriptionConfig>> {
+    let pair = [&written.secret_access_key, &written.secret_access_key_file];
+    let secret = secret_or_file("transcription", "secret_access_key", pair, origins)?;
+    let Some(access_key_id) = written.access_key_id.clone() else {
+        let idle = secret.is_some() || written.region.is_some() || written.endpoint.is_some();
+        return match idle {
+            true => refuse(
+                "transcription.access_key_id is not set, so the rest of [transcription] does nothing: set the key that \
+                 Amazon Transcribe knows"
+                    .to_owned(),
+            ),
+            false => Ok(None),
+        };
+    };
+    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
+        return refuse("transcription.access_key_id needs transcription.secret_access_key".to_owned());
+    };
+    let name = origins.name("transcription", "endpoint");
+    let endpoint = written.endpoint.as_deref().map(|endpoint| public_url(&name, endpoint)).transpose()?;
+    let (region, secret_access_key) = (written.region.clone(), Secret::new(secret));
+    Ok(Some(TranscriptionConfig { endpoint, region, access_key_id, secret_access_key }))
 }
 
 fn security(

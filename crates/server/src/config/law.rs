@@ -71,7 +71,8 @@ pub(super) fn limits(
         Some(other) => return one_of(origins, "api", "token_reuse", other, "\"return\" or \"conflict\""),
     };
     let regions = regions.iter().map(|region| region.name.clone()).collect();
-    let rules = Rules { limits: quotas, regions, token_reuse, transcription: false };
+    let transcription = written.transcription.access_key_id.is_some();
+    let rules = Rules { limits: quotas, regions, token_reuse, transcription };
     let tiles = bounded("tiles", limits.tiles, MOST_TILES, 1, MOST_TILES.into())?;
     Ok(LimitsConfig { rules, ends: ends(limits, origins)?, tiles })
 }

@@ -18,6 +18,7 @@ pub(super) struct Settings {
     pub(super) auth: Auth,
     pub(super) limits: Limits,
     pub(super) recording: Recording,
+    pub(super) transcription: Transcription,
     pub(super) security: Security,
     pub(super) log: Log,
 }
@@ -155,6 +156,16 @@ pub(super) struct Limits {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Recording {
     pub(super) directory: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Transcription {
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key: Option<String>,
+    pub(super) secret_access_key_file: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

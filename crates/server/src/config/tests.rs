@@ -60,7 +60,16 @@ fn the_example_parses_and_has_every_key() {
 fn the_example_shows_the_true_defaults() {
     let dir = tempfile::tempdir().unwrap();
     // What has no default stands there as a sample.
-    let samples = ["public_url", "public_address", "access_key_id", "secret_access_key", "operator_key"];
+    let samples = [
+        "public_url",
+        "public_address",
+        "access_key_id",
+        "secret_access_key",
+        "operator_key",
+        "endpoint",
+        // The one of [transcription].
+        "region = \"eu-central-1\"",
+    ];
     let lines = uncommented();
     let lines: Vec<_> =
         lines.lines().filter(|line| !samples.iter().any(|key| line.starts_with(key))).collect();
@@ -71,6 +80,32 @@ fn the_example_shows_the_true_defaults() {
     ]);
     let written = load(Mode::Serve, Some(&path), keys, Overrides::default()).unwrap();
     assert_eq!(format!("{written:?}"), format!("{:?}", serve(&[]).unwrap()));
+}
+
+#[test]
+fn an_engine_is_there_once_it_has_a_key() {
+    let none = serve(&[]).unwrap();
+    assert!(none.transcription.is_none() && !none.limits.rules.transcription);
+    let key = ("CAMPANILE_TRANSCRIPTION__ACCESS_KEY_ID", "AKIDENGINE");
+    let secret = ("CAMPANILE_TRANSCRIPTION__SECRET_ACCESS_KEY", "hush");
+    let endpoint = ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "http://127.0.0.1:1");
+    let config = serve(&[key, secret, endpoint]).unwrap();
+    assert!(config.limits.rules.transcription);
+    let engine = config.transcription.unwrap();
+    assert_eq!((engine.access_key_id.as_str(), engine.secret_access_key.reveal()), ("AKIDENGINE", "hush"));
+    assert_eq!((engine.endpoint.as_deref(), engine.region), (Some("http://127.0.0.1:1"), None));
+    for (given, named) in [
+        (&[key][..], "secret_access_key"),
+        (&[secret], "access_key_id"),
+        (&[endpoint], "access_key_id"),
+        (
+            &[key, secret, ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "transcribe")],
+            "CAMPANILE_TRANSCRIPTION__ENDPOINT",
+        ),
+    ] {
+        let error = serve(given).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use campanile_control::TranscriptionStage;
 use campanile_signaling::Fact;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
@@ -10,6 +11,11 @@ pub fn describe() {
     describe_gauge!(
         "campanile_live_meetings",
         "Meetings with at least one session, or a decision of an operator about them"
+    );
+    describe_gauge!("campanile_transcriptions", "Meetings that are being transcribed");
+    describe_counter!(
+        "campanile_transcription_stages_total",
+        "What engines said of their transcriptions: started, interrupted, resumed, failed"
     );
     describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
     describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
@@ -21,6 +27,10 @@ pub fn describe() {
     describe_counter!(
         "campanile_mixer_overflow_total",
         "Audio packets or mixes dropped because a queue was full"
+    );
+    describe_counter!(
+        "campanile_transcription_overflow_total",
+        "Ticks that a transcription missed because it was too slow"
     );
     describe_counter!(
         "campanile_mixer_packets_total",
@@ -58,6 +68,7 @@ pub fn describe() {
         "campanile_mixer_overflow_total",
         "campanile_mixer_stalls_total",
         "campanile_recording_overflow_total",
+        "campanile_transcription_overflow_total",
         "campanile_slow_sockets_total",
     ]);
 }
@@ -96,6 +107,27 @@ pub fn meeting_overflow() {
 
 pub fn mixer_overflow() {
     counter!("campanile_mixer_overflow_total").increment(1);
+}
+
+/// A transcription began (+1) or ended (-1).
+pub fn transcriptions(change: f64) {
+    gauge!("campanile_transcriptions").increment(change);
+}
+
+/// What has become of a transcription.
+pub fn transcription(stage: TranscriptionStage) {
+    let stage = match stage {
+        TranscriptionStage::Started => "started",
+        TranscriptionStage::Interrupted => "interrupted",
+        TranscriptionStage::Resumed => "resumed",
+        TranscriptionStage::Stopped => "stopped",
+        TranscriptionStage::Failed => "failed",
+    };
+    counter!("campanile_transcription_stages_total", "stage" => stage).increment(1);
+}
+
+pub fn transcription_overflow() {
+    counter!("campanile_transcription_overflow_total").increment(1);
 }
 
 pub fn mixer_stalled() {

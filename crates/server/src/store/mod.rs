@@ -18,6 +18,7 @@ use campanile_control::{
 use jiff::Timestamp;
 
 use self::sqlite::Sqlite;
+pub(crate) use self::sqlite::transcription_json;
 
 /// What an operator or a test may set.
 #[derive(Debug, Clone)]

@@ -19,6 +19,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, FromRow, Row};
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::rows::transcription_json;
 use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
 use self::writer::{Ask, Counters, Prune, Writer};
 use super::lock::Lock;

@@ -9,7 +9,7 @@ use campanile_control::{
     FeatureStatus, Limits, MaxResults, MediaCapability, MediaRegion, Meeting, MeetingFeatures, MeetingHostId,
     MeetingId, Namespace, NetworkType, NewAttendee, Notifications, Operation, Outcome, PrimaryMeetingId,
     Read, Refusal, Rules, Setting, TagKeys, Tagged, Tags, TagsOf, TenantId, Transcriber, Transcription,
-    VideoResolution, Write,
+    TranscriptionStage, VideoResolution, Write,
 };
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -160,6 +160,13 @@ async fn keeps_what_later_operations_change() {
         Write::UpdateCapabilitiesExcept { meeting, excluded, capabilities: Capabilities::default() },
     )
     .await;
+    let tell = Write::TellTranscription {
+        meeting,
+        configuration: store.meeting(&account(), meeting).await.unwrap().transcription.unwrap(),
+        stage: TranscriptionStage::Interrupted,
+        message: Some("lost".to_owned()),
+    };
+    decided(&store, tell).await;
     decided(&store, Write::StopTranscription { meeting }).await;
     assert_eq!(
         store.attendee(&account(), meeting, ann.id).await.unwrap().capabilities,
@@ -171,8 +178,8 @@ async fn keeps_what_later_operations_change() {
         told[3..],
         [
             "chime:AttendeeCapabilitiesUpdated",
-            "chime:TranscriptionStarted",
             "chime:AttendeeCapabilitiesUpdated",
+            "chime:TranscriptionInterrupted",
             "chime:TranscriptionStopped"
         ]
     );

@@ -11,6 +11,7 @@ import {
   MeetingSessionStatusCode,
   SimulcastLayers,
   TargetDisplaySize,
+  TranscriptionStatus,
   VideoCodecCapability,
   VideoPreference,
   VideoPreferences,
@@ -70,6 +71,8 @@ class Me {
     this.presence = {};
     this.volumes = {};
     this.messages = [];
+    this.transcriptStatuses = [];
+    this.transcriptItems = [];
     this.tiles = {};
     this.attendeeId = attendee.AttendeeId;
     this.colour = colour;
@@ -92,6 +95,7 @@ class Me {
       this.attendeeChanged(id, present, externalUserId, dropped));
     this.audioVideo.realtimeSubscribeToLocalSignalStrengthChange(signal => this.note('signal', { signal }));
     this.audioVideo.subscribeToActiveSpeakerDetector(new DefaultActiveSpeakerPolicy(), ids => this.note('speakers', { ids }));
+    this.audioVideo.transcriptionController.subscribeToTranscriptEvent(event => this.transcribed(event));
     this.audioVideo.realtimeSubscribeToReceiveDataMessage('chat', message => {
       this.messages.push({
         text: message.text(),
@@ -174,6 +178,23 @@ class Me {
   }
   eventDidReceive(name) {
     this.note('event', { event: name });
+  }
+  transcribed(event) {
+    if (event instanceof TranscriptionStatus) {
+      this.transcriptStatuses.push({
+        type: event.type,
+        at: Number(event.eventTimeMs),
+        region: event.transcriptionRegion,
+        configuration: event.transcriptionConfiguration,
+        message: event.message,
+      });
+      return;
+    }
+    for (const result of event.results) {
+      for (const { type, content, attendee, startTimeMs, endTimeMs } of result.alternatives[0].items) {
+        this.transcriptItems.push({ type, content, attendee, start: Number(startTimeMs), end: Number(endTimeMs) });
+      }
+    }
   }
   attendeeChanged(id, present, externalUserId, dropped) {
     this.note('presence', { id, present, externalUserId, dropped });

@@ -5,6 +5,8 @@ import {
   CreateMeetingCommand,
   DeleteAttendeeCommand,
   DeleteMeetingCommand,
+  StartMeetingTranscriptionCommand,
+  StopMeetingTranscriptionCommand,
 } from '@aws-sdk/client-chime-sdk-meetings';
 import { randomUUID } from 'node:crypto';
 
@@ -43,5 +45,11 @@ export class Control {
     return this.client.send(
       new DeleteAttendeeCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId }),
     );
+  }
+  transcribe(meeting, TranscriptionConfiguration) {
+    return this.client.send(new StartMeetingTranscriptionCommand({ MeetingId: meeting.MeetingId, TranscriptionConfiguration }));
+  }
+  stopTranscribing(meeting) {
+    return this.client.send(new StopMeetingTranscriptionCommand({ MeetingId: meeting.MeetingId }));
   }
 }
