@@ -1,5 +1,7 @@
 //! The command line.
 
+mod exchange;
+mod loadtest;
 mod operator;
 mod print;
 mod ready;
@@ -38,6 +40,9 @@ enum Command {
     /// Record the meetings of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Recordings(operator::Recordings),
+    /// Drive a service with many clients and say how it fared
+    #[command(after_help = loadtest::NOTES, next_line_help = true, args_override_self = true)]
+    Loadtest(loadtest::Loadtest),
 }
 
 // clap does not wrap lines without another dependency, so the lines are broken here.
@@ -169,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Meetings(verb) => return operator::meetings(&verb),
         Command::Attendees(verb) => return operator::attendees(&verb),
         Command::Recordings(verb) => return operator::recordings(&verb),
+        Command::Loadtest(wanted) => return loadtest::main(&wanted),
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -217,5 +223,6 @@ mod tests {
         insta::assert_snapshot!("help_meetings", help(Some("meetings")));
         insta::assert_snapshot!("help_attendees", help(Some("attendees")));
         insta::assert_snapshot!("help_recordings", help(Some("recordings")));
+        insta::assert_snapshot!("help_loadtest", help(Some("loadtest")));
     }
 }

@@ -7,21 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::exchange::exchange;
 use super::print;
 use crate::config::{DEFAULT_DATA_DIR, DEV_OPERATOR_KEY, OPERATOR_KEY_FILE};
 use crate::edge::origin::is_loopback;
 
 /// A service that does not answer within this is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A thousand meetings are about half a mebibyte.
-const LARGEST_ANSWER: usize = 16 << 20;
 /// Meetings that are asked for at once.
 const PAGE: u32 = 1000;
 
@@ -460,20 +456,6 @@ impl Service {
             _ => bail!("{said} ({endpoint} answered {status})"),
         }
     }
-}
-
-async fn exchange(request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
-    let builder = Client::builder(TokioExecutor::new());
-    let answer = if request.uri().scheme_str() == Some("https") {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        builder.build(connector).request(request).await?
-    } else {
-        // Without a look at the system's certificates, which need not be there.
-        builder.build_http().request(request).await?
-    };
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-    Ok((status, body.map_err(|error| anyhow!("{error}"))?.to_bytes()))
 }
 
 #[cfg(test)]

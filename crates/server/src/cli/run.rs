@@ -209,7 +209,7 @@ async fn fold_metrics(metrics: PrometheusHandle) {
 }
 
 /// Every socket is a file; the usual soft limit of 1,024 is far below `http.max_connections`.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

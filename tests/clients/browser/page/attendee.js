@@ -1,6 +1,6 @@
 // One attendee in one tab: the unmodified SDK, what it told us, and what it plays. The tests drive it as `window.me`.
 import './connections.js';
-import './crowd.js';
+import './film.js';
 
 import {
   DefaultActiveSpeakerPolicy,
