@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
+use campanile_control::{AttendeeId, Capabilities, Effect, MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, Event};
 use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
@@ -61,6 +61,7 @@ enum Input {
     Attach {
         session: SessionId,
         who: Attending,
+        may: Capabilities,
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
     },
@@ -68,6 +69,7 @@ enum Input {
     Garbage(SessionId),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
+    Capabilities(AttendeeId, Capabilities),
     /// An operator's decision, or a look at what was decided; answered with all that holds then.
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
@@ -239,7 +241,7 @@ impl Live {
         &self,
         meeting: MeetingId,
         opening: Opening,
-        who: Attending,
+        (who, may): (Attending, Capabilities),
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
     ) -> Result<Seat, NoSeat> {
@@ -253,7 +255,9 @@ impl Live {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
         };
-        inputs.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
+        inputs
+            .try_send(Input::Attach { session, who, may, close_on_error, socket })
+            .map_err(|_| NoSeat::Busy)?;
         Ok(Seat { session, meeting: inputs.clone() })
     }
 
@@ -316,6 +320,9 @@ impl Live {
             match *effect {
                 Effect::EndMeeting(meeting) => self.end(meeting).await,
                 Effect::RemoveAttendee(meeting, attendee) => self.remove_attendee(meeting, attendee).await,
+                Effect::SetCapabilities(meeting, attendee, may) => {
+                    self.tell(meeting, Input::Capabilities(attendee, may)).await;
+                }
                 // Clients hear of it from the transcription itself.
                 Effect::Transcribe(_) => {}
             }
@@ -501,8 +508,9 @@ impl MeetingTask {
     fn handle(&mut self, input: Input) {
         let now = Instant::now();
         match input {
-            Input::Attach { session, who, close_on_error, socket } => {
+            Input::Attach { session, who, may, close_on_error, socket } => {
                 self.sockets.insert(session, socket);
+                self.meeting.handle_known(who.attendee, may);
                 self.shared.attending().insert(session, who.clone());
                 self.meeting.handle_attached(session, who, close_on_error, now);
             }
@@ -513,6 +521,7 @@ impl MeetingTask {
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
+            Input::Capabilities(attendee, may) => self.meeting.handle_capabilities(attendee, may, now),
             Input::Decide(decision, answer) => {
                 match decision {
                     Some(Decision::Muted(attendee, muted)) => self.meeting.handle_muted(attendee, muted, now),
@@ -698,7 +707,7 @@ mod tests {
         let who = Attending { attendee, external_user_id: "someone".into(), content: false };
         {
             let opening = Opening { created: Timestamp::now(), limits: LiveLimits::default() };
-            (live.attach(MEETING, opening, who, true, socket).unwrap(), outgoing)
+            (live.attach(MEETING, opening, (who, Capabilities::default()), true, socket).unwrap(), outgoing)
         }
     }
 

@@ -212,7 +212,7 @@ pub async fn carry_out(app: &Arc<App>, command: Command) -> Result<Outcome, Deci
             match effect {
                 control::Effect::Transcribe(meeting) => Transcribers::look(&app, meeting).await,
                 control::Effect::EndMeeting(meeting) => Transcribers::look_at_end(&app, meeting).await,
-                control::Effect::RemoveAttendee(..) => {}
+                control::Effect::RemoveAttendee(..) | control::Effect::SetCapabilities(..) => {}
             }
         }
         Ok(decided.outcome)

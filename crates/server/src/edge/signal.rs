@@ -12,7 +12,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use campanile_control::{ContentResolution, MeetingFeatures, VideoResolution};
+use campanile_control::{Capabilities, ContentResolution, MeetingFeatures, VideoResolution};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
 use campanile_signaling::{Attending, LiveLimits, close as codes, frame};
@@ -136,7 +136,7 @@ async fn serve(
     app: &App,
     socket: WebSocket,
     claims: &Claims,
-    who: Attending,
+    who: (Attending, Capabilities),
     opening: Opening,
     close_on_error: bool,
 ) {
@@ -164,8 +164,8 @@ async fn serve(
     observe::signaling_sessions(-1.0);
 }
 
-/// Who the claims are of, and what is to be known of their meeting.
-async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Opening), Unwelcome> {
+/// Who the claims are of and may do what, and what is to be known of their meeting.
+async fn admit(app: &App, claims: &Claims) -> Result<((Attending, Capabilities), Opening), Unwelcome> {
     let admitted = tokens::admitted(app, claims).await?;
     let who = Attending {
         attendee: claims.attendee,
@@ -173,7 +173,7 @@ async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Opening), Unwel
         content: claims.content,
     };
     let limits = limits(&admitted.features, app.config.limits.tiles);
-    Ok((who, Opening { created: admitted.meeting_created, limits }))
+    Ok(((who, admitted.capabilities), Opening { created: admitted.meeting_created, limits }))
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,

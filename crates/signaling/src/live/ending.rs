@@ -68,6 +68,7 @@ impl LiveMeeting {
         self.remove_from(Seat::content(attendee), now);
         // Not before: nobody is told that somebody left of whom it does not know.
         self.moderation.forget(attendee);
+        self.permissions.forget(attendee);
         self.settle(now);
     }
 

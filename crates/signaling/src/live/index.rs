@@ -1,10 +1,11 @@
 //! INDEX: the video that a client may receive, and how full the meeting is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use campanile_control::Capabilities;
 use campanile_control::ids::{AttendeeId, GroupId, SessionId};
 
 use super::LiveMeeting;
@@ -28,11 +29,14 @@ struct Census {
     codecs: Vec<i32>,
     /// Who sees nothing, being alone with itself.
     waiting: BTreeSet<SessionId>,
+    /// Who may not do everything.
+    restricted: BTreeMap<AttendeeId, Capabilities>,
 }
 
 #[derive(Debug)]
 struct Source {
     attendee: AttendeeId,
+    content: bool,
     group: GroupId,
     layers: Vec<StreamDescriptor>,
     /// Nothing of it comes. A share that nobody moves may send nothing for a while, a camera does not.
@@ -118,6 +122,7 @@ impl LiveMeeting {
             video_is_full: self.video_publishers() >= self.limits.video_publishers,
             codecs: self.codec_intersection(),
             waiting: self.waiting_sessions(),
+            restricted: self.permissions.restricted(),
         }
     }
 
@@ -139,18 +144,25 @@ impl Census {
     fn is_common_to(&self, id: SessionId, session: &Session) -> bool {
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
         let is_source = self.sources.iter().any(|source| source.attendee == session.who.attendee);
-        !sends && !is_source && !session.who.content && !self.waiting.contains(&id)
+        !sends
+            && !is_source
+            && !session.who.content
+            && !self.waiting.contains(&id)
+            && !self.restricted.contains_key(&session.who.attendee)
     }
 
     fn index_for(&self, id: SessionId, session: &Session) -> Index {
         let waits = self.waiting.contains(&id);
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let others =
-            || self.sources.iter().filter(|source| !waits && source.attendee != session.who.attendee);
+        let may = self.restricted.get(&session.who.attendee).copied().unwrap_or_default();
+        let sees = |content: bool| if content { may.content.receives() } else { may.video.receives() };
+        let is_shown =
+            |source: &&Source| !waits && source.attendee != session.who.attendee && sees(source.content);
+        let others = || self.sources.iter().filter(is_shown);
         let paused = others().filter(|source| source.paused).flat_map(|source| &source.layers);
         Index {
             // "May not start video": of no concern to those who send, and to content, which is counted apart.
-            at_capacity: Some(self.video_is_full && !sends && !session.who.content),
+            at_capacity: Some((self.video_is_full && !sends || !may.video.sends()) && !session.who.content),
             // Without the session's own streams, since the priority policy would subscribe to them, and without
             // those of its own share.
             sources: others().flat_map(|source| &source.layers).cloned().collect(),
@@ -171,7 +183,8 @@ fn source(session: &Session) -> Option<Source> {
     let layers: Vec<StreamDescriptor> =
         publishing.shown.iter().map(|layer| describe(layer, publishing.group, session)).collect();
     let paused = publishing.stalled && !session.who.content;
-    let source = Source { attendee: session.who.attendee, group: publishing.group, layers, paused };
+    let (attendee, content) = (session.who.attendee, session.who.content);
+    let source = Source { attendee, content, group: publishing.group, layers, paused };
     (!source.layers.is_empty()).then_some(source)
 }
 

@@ -78,6 +78,9 @@ impl LiveMeeting {
             self.send_status(id, AT_CAPACITY, now);
             return self.linger(id, close::FULL, "at capacity", now);
         }
+        if seat.content && !self.permissions.of(seat.attendee).content.sends() {
+            return self.refuse_share(id, now);
+        }
         let previous = self.take_place(seat, id, &who, now);
         if let Some(session) = self.sessions.get_mut(&id) {
             let leaves_choice = adaption(&join) == QUALITY && supports(&join, QUALITY);

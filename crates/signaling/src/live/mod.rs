@@ -10,6 +10,7 @@
 mod api;
 mod bitrates;
 mod board;
+mod capabilities;
 mod clock;
 mod data;
 mod ending;
@@ -40,6 +41,7 @@ pub use session::PRE_JOIN_LIFETIME;
 use crate::close;
 use crate::frame::{self, AudioStatus, PrimaryMeetingJoinAck, SignalFrame, Type, ping_pong};
 use board::Board;
+use capabilities::Permissions;
 use clock::Clock;
 use levels::Levels;
 use outputs::Outputs;
@@ -77,6 +79,7 @@ pub struct LiveMeeting {
     last_group: u32,
     levels: Levels,
     moderation: Moderation,
+    permissions: Permissions,
     board: Board,
     clock: Clock,
     outputs: Outputs,
@@ -113,6 +116,7 @@ impl LiveMeeting {
             last_group: last,
             levels: Levels::default(),
             moderation: Moderation::default(),
+            permissions: Permissions::default(),
             board: Board::new(),
             clock: Clock::default(),
             outputs: Outputs::default(),

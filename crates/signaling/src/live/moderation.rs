@@ -186,11 +186,9 @@ impl LiveMeeting {
         };
         if changed {
             for seat in [Seat::base(attendee), Seat::content(attendee)] {
-                let Some(place) = self.places.get(&seat) else { continue };
-                let is_muted = place.muted;
-                self.mute_in_mix(seat);
-                if !is_muted {
-                    self.tell_muted(seat, muted, now);
+                // Who may not be heard anyway stays as it is.
+                if self.permissions.speaks(seat) {
+                    self.show_silenced(seat, muted, now);
                 }
             }
         }
@@ -230,7 +228,11 @@ impl LiveMeeting {
     /// Tells the mixer whom a session hears, if that is news to it.
     pub(super) fn hear_in_mix(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let hearing = self.moderation.hearing(session.who.attendee);
+        let attendee = session.who.attendee;
+        let mut hearing = self.moderation.hearing(attendee);
+        if !self.permissions.of(attendee).audio.receives() {
+            hearing.hears = Some(Arc::default());
+        }
         let Some(joined) = session.joined_mut().filter(|joined| joined.hearing != hearing) else { return };
         joined.hearing = hearing.clone();
         self.outputs.ask(id, MediaRequest::Hear { session: id, hearing });
@@ -278,7 +280,7 @@ impl LiveMeeting {
         self.tell_waiting(attendee, false);
         let (mut entries, mut old) = (Vec::new(), Vec::new());
         for seat in [Seat::base(attendee), Seat::content(attendee)] {
-            let silenced = self.moderation.mutes(seat);
+            let silenced = self.silences(seat);
             let Some(place) = self.places.get_mut(&seat).filter(|place| place.announced.is_some()) else {
                 continue;
             };

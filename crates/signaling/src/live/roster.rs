@@ -85,8 +85,11 @@ impl LiveMeeting {
         }
         self.last_audio_stream = self.last_audio_stream.saturating_add(1);
         place.announced = Some(self.last_audio_stream);
-        let entry = entry(seat, place, self.last_audio_stream, self.moderation.mutes(seat));
-        self.outputs.tell(Fact::Joined(attending(seat, place)));
+        let who = attending(seat, place);
+        let silenced = self.silences(seat);
+        let Some(place) = self.places.get(&seat) else { return };
+        let entry = entry(seat, place, self.last_audio_stream, silenced);
+        self.outputs.tell(Fact::Joined(who));
         self.tell_of(seat, vec![entry], now);
         // Nobody knows yet how loud the newcomer is.
         self.levels.forget();
@@ -99,7 +102,7 @@ impl LiveMeeting {
             .iter()
             .filter(|(seat, _)| self.moderation.shows(viewer, **seat))
             .filter_map(|(seat, place)| {
-                place.announced.map(|id| entry(*seat, place, id, self.moderation.mutes(*seat)))
+                place.announced.map(|id| entry(*seat, place, id, self.silences(*seat)))
             })
             .collect();
         streams.sort_by_key(|entry| entry.audio_stream_id);
@@ -109,7 +112,7 @@ impl LiveMeeting {
     /// Who has been announced, and whether it is shown muted.
     pub fn present(&self) -> impl Iterator<Item = (Attending, bool)> {
         let announced = self.places.iter().filter(|(_, place)| place.announced.is_some());
-        announced.map(|(seat, place)| (attending(*seat, place), place.muted || self.moderation.mutes(*seat)))
+        announced.map(|(seat, place)| (attending(*seat, place), place.muted || self.silences(*seat)))
     }
 
     /// The client muted or unmuted itself.
@@ -123,8 +126,8 @@ impl LiveMeeting {
             return self.flood(id, "too many mute changes", now);
         }
         place.muted = muted;
-        if self.moderation.mutes(seat) {
-            // Whom a moderator has muted cannot undo that.
+        if self.silences(seat) {
+            // Whom a moderator has muted, or who may not be heard, cannot undo that.
             return;
         }
         self.mute_in_mix(seat);
@@ -156,7 +159,7 @@ impl LiveMeeting {
     /// Tells the mixer whether to leave the session in this seat out, if that is news to it.
     pub(super) fn mute_in_mix(&mut self, seat: Seat) {
         let Some(place) = self.places.get(&seat) else { return };
-        let muted = place.muted || self.moderation.mutes(seat) || self.moderation.waits(seat.attendee);
+        let muted = place.muted || self.silences(seat) || self.moderation.waits(seat.attendee);
         let Some(session) = place.session() else { return };
         let joined = self.sessions.get_mut(&session).and_then(|entry| entry.joined_mut());
         if let Some(joined) = joined.filter(|joined| joined.muted != muted) {
@@ -196,7 +199,7 @@ pub(super) fn info(streams: Vec<AudioStream>) -> AudioStreamIdInfo {
     AudioStreamIdInfo { streams }
 }
 
-/// "Is here". `silenced`: muted by a moderator.
+/// "Is here". `silenced`: heard by nobody, whatever it says of itself.
 pub(super) fn entry(seat: Seat, place: &Place, audio_stream: u32, silenced: bool) -> AudioStream {
     AudioStream {
         audio_stream_id: Some(audio_stream),

@@ -4,6 +4,7 @@
 
 mod adaption;
 mod audio;
+mod capabilities;
 mod content;
 mod data;
 mod ending;

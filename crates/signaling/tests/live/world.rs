@@ -314,8 +314,12 @@ impl World {
                 assert!(states.len() == named.count() || states.len() == 1);
             }
             Type::AudioStatus => {
-                client.statuses.push(frame.audio_status.unwrap().audio_status());
-                client.is_out = true;
+                let status = frame.audio_status.unwrap().audio_status();
+                // Its error may be about something else: a camera that was taken away.
+                if status != 200 {
+                    client.statuses.push(status);
+                    client.is_out = true;
+                }
             }
             Type::DataMessage => {
                 assert!(client.joined && !client.is_content);

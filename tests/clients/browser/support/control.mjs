@@ -7,6 +7,7 @@ import {
   DeleteMeetingCommand,
   StartMeetingTranscriptionCommand,
   StopMeetingTranscriptionCommand,
+  UpdateAttendeeCapabilitiesCommand,
 } from '@aws-sdk/client-chime-sdk-meetings';
 import { randomUUID } from 'node:crypto';
 
@@ -44,6 +45,13 @@ export class Control {
   removeAttendee(meeting, attendee) {
     return this.client.send(
       new DeleteAttendeeCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId }),
+    );
+  }
+  /** Everything is allowed that `less` does not name. */
+  allow(meeting, attendee, less = {}) {
+    const Capabilities = { Audio: 'SendReceive', Video: 'SendReceive', Content: 'SendReceive', ...less };
+    return this.client.send(
+      new UpdateAttendeeCapabilitiesCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId, Capabilities }),
     );
   }
   transcribe(meeting, TranscriptionConfiguration) {
