@@ -244,7 +244,7 @@ def test_metrics_count_api_calls_by_operation_and_status(service):
         return sum(
             float(line.rsplit(" ", 1)[1])
             for line in text.splitlines()
-            if "CreateMeeting" in line and "201" in line and not line.startswith("#") and "bucket" not in line
+            if "CreateMeeting" in line and '"201"' in line and not line.startswith("#") and "bucket" not in line
         )
 
     before = calls()
