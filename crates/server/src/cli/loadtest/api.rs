@@ -107,7 +107,9 @@ impl Api {
     async fn ask(&self, method: Method, path: &str, query: &str, body: &Value) -> anyhow::Result<Value> {
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
         let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let request = self.signed(&method, path, query, &body)?;
             let answered = tokio::time::timeout(PATIENCE, exchange(request)).await;
             let (status, answer) =
@@ -118,7 +120,7 @@ impl Api {
                     )
                 })?;
             let again = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::SERVICE_UNAVAILABLE;
-            if again && attempt < TRIES {
+            if again && tries < TRIES {
                 tokio::time::sleep(wait).await;
                 wait *= 2;
                 continue;
@@ -134,7 +136,6 @@ impl Api {
                 self.endpoint
             );
         }
-        unreachable!("the loop returns")
     }
 
     fn signed(
