@@ -41,7 +41,9 @@ extern "C" fn getrandom(buffer: *mut u8, length: usize, flags: u32) -> isize {
 pub(crate) fn seeded<T: Send>(seed: u64, run: impl FnOnce() -> T + Send) -> T {
     // What a process does once (self-tests, configurations) must not be a part of the first run only.
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| _ = on_thread(seed, || _ = gather(&mut world(0), 1, |_| HostSettings::default())));
+    ONCE.call_once(|| {
+        on_thread(seed, || drop(gather(&mut world(0), 1, |_| HostSettings::default())));
+    });
     on_thread(seed, run)
 }
 
