@@ -45,11 +45,12 @@ measure: setup ## The numbers of docs/performance.md: join time, CPU, memory, st
 	CAMPANILE_BIN="$(target)/release/campanile" node $(clients)/browser/measure.mjs
 
 .PHONY: quality
-quality: ## What becomes of speech in codec and mixer: PESQ, delay, cost (needs espeak-ng and sox)
+quality: preflight-quality console $(clients)/node_modules/.stamp ## What becomes of speech in codec, mixer and browsers: PESQ, delay, cost; takes most of an hour
+	cargo build --locked -p campanile-server
 	cargo build --release --locked -p campanile-mixer --example quality
 	test -d bench/quality/.venv || python3 -m venv bench/quality/.venv
 	bench/quality/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/quality/requirements.txt
-	bench/quality/.venv/bin/python bench/quality/quality.py "$(target)/release/examples/quality"
+	CAMPANILE_BIN="$(target)/debug/campanile" bench/quality/.venv/bin/python bench/quality/quality.py "$(target)/release/examples/quality"
 
 .PHONY: setup
 setup: preflight-test console $(clients)/node_modules/.stamp $(addsuffix /.stamp,$(venvs)) ## What the tests need, into ignored folders
@@ -57,8 +58,8 @@ setup: preflight-test console $(clients)/node_modules/.stamp $(addsuffix /.stamp
 .PHONY: console
 console: $(if $(wildcard console/package.json),console/dist/index.html) ## Build the web console that the binary embeds
 
-.PHONY: preflight-dev preflight-test
-preflight-dev preflight-test: preflight-%:
+.PHONY: preflight-dev preflight-test preflight-quality
+preflight-dev preflight-test preflight-quality: preflight-%:
 	@.ci/preflight $*
 
 console/node_modules/.stamp: console/package.json console/package-lock.json | preflight-dev

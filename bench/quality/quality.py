@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What becomes of speech in the codec and in the mixer: the tables of docs/performance.md.
 
-    make quality        (needs espeak-ng, sox, and a C compiler for PyPI's pesq)
+    make quality        (needs espeak-ng, sox, and a C compiler for PyPI's pesq; Chromium and Node for its last table)
+
+One part of it: quality.py TOOL codec|chain|delay|browser
 
 PESQ wide-band (ITU-T P.862.2) compares 16 kHz speech with its source: 4.64 is the same, 1 is noise. Every number is the
 mean over the voices, and over the seeds where packets get lost.
@@ -51,14 +53,19 @@ def narrowed(raw, to):
 
 
 def score(source, heard, folder):
-    """PESQ of what was heard, shifted to where it fits the source best."""
-    a = narrowed(source, folder / "a")
-    b = narrowed(heard, folder / "b")
-    most = MOST_DELAY_MS * 16
-    size = 1 << (len(a) + most).bit_length()
+    """PESQ of what was heard, two raw files, shifted to where it fits the source best."""
+    return fitted(narrowed(source, folder / "a"), narrowed(heard, folder / "b"))
+
+
+def lag(a, b, most):
+    """How many samples `b` is later than `a`, `most` at most."""
+    size = 1 << (max(len(a), len(b)) + most).bit_length()
     match = numpy.fft.irfft(numpy.fft.rfft(b, size) * numpy.conj(numpy.fft.rfft(a, size)))
-    delay = int(numpy.argmax(match[:most]))
-    b = b[delay:]
+    return int(numpy.argmax(match[:most]))
+
+
+def fitted(a, b):
+    b = b[lag(a, b, MOST_DELAY_MS * 16) :]
     length = min(len(a), len(b))
     return pesq(16000, a[:length].astype(numpy.int16), b[:length].astype(numpy.int16), "wb")
 
@@ -149,16 +156,79 @@ def delay(tool):
         )
 
 
+BROWSER_NETWORKS = {
+    "none": "none",
+    "5-random": "5 % random, talker's way",
+    "15-random": "15 % random, talker's way",
+    "5-bursts": "5 %, bursts of 60 ms, talker's way",
+    "15-bursts": "15 %, bursts of 60 ms, talker's way",
+    "15-down": "15 % random, listener's way",
+}
+# Real time on a machine that may have other things to do: of so many rounds the median counts.
+ROUNDS = 3
+# Chromium opens its microphone a while before its track is sent.
+LEAD_S = 2
+
+
+def browser(tool, voices, folder):
+    """Chromium to Chromium. All voices are played one after the other in one recording."""
+    whole = folder / "whole.wav"
+    shape = ["-t", "raw", "-r", 48000, "-b", 16, "-e", "signed", "-c", 1]
+    sources = [part for voice in voices for part in [*shape, voice]]
+    run("sox", *sources, whole, "pad", LEAD_S, 0)
+    narrow = [narrowed(voice, folder / "a") for voice in voices]
+    alone = []
+    for voice in voices:
+        coded = folder / "coded"
+        run(tool, "codec", voice, coded, "application=voip", "complexity=9", "bitrate=32000")
+        alone.append(narrowed(coded, folder / "b"))
+    rounds = []
+    for number in range(1, ROUNDS + 1):
+        script = pathlib.Path(__file__).with_name("browser.mjs")
+        subprocess.run(["node", str(script), str(whole), str(folder), str(number)], check=True)
+        scores = {name: heard_by_browser(folder / f"{name}.raw", narrow, alone, folder) for name in BROWSER_NETWORKS}
+        rounds.append(scores)
+        told = ", ".join(f"{name} {source:.2f} {codec:.2f}" for name, (source, codec) in scores.items())
+        print(f"round {number}: {told}", file=sys.stderr, flush=True)
+    print("\n| lost | against the source | least and most | against the codec alone |")
+    print("|---|---|---|---|")
+    for name, title in BROWSER_NETWORKS.items():
+        source, codec = zip(*(scores[name] for scores in rounds))
+        print(
+            f"| {title} | {numpy.median(source):.2f} | {min(source):.2f} to {max(source):.2f} | {numpy.median(codec):.2f} |",
+            flush=True,
+        )
+    scores = [fitted(source, coded) for source, coded in zip(narrow, alone)]
+    print(f"\nThe codec of the uplink alone: {numpy.mean(scores):.2f}")
+
+
+def heard_by_browser(raw, sources, alone, folder):
+    """The mean scores of one recording: against the source, and against what the codec alone makes of it."""
+    heard = narrowed(raw, folder / "heard")
+    whole = numpy.concatenate(sources)
+    begin = lag(whole, heard, len(heard))
+    # A jitter buffer that grows moves what comes later: each voice is looked for again around where it should be.
+    slack = MOST_DELAY_MS * 16 // 2
+    scores = []
+    for number, (source, coded) in enumerate(zip(sources, alone)):
+        at = begin + sum(len(one) for one in sources[:number])
+        part = heard[max(0, at - slack) : at + len(source) + slack]
+        scores.append((fitted(source, part), fitted(coded, part)))
+    return tuple(numpy.mean(scores, axis=0))
+
+
 def main():
     tool = pathlib.Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         voices = speech(folder)
-        for part in sys.argv[2:] or ["codec", "chain", "delay"]:
+        for part in sys.argv[2:] or ["codec", "chain", "delay", "browser"]:
             if part == "codec":
                 codec(tool, voices, folder)
             elif part == "chain":
                 chain(tool, voices, folder)
+            elif part == "browser":
+                browser(tool, voices, folder)
             else:
                 delay(tool)
 

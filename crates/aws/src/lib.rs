@@ -7,6 +7,8 @@
 //! [`parse::command`], then outside the decision, then [`render::outcome`]; whatever is refused on the way becomes an
 //! [`error::Fault`].
 //!
+//! Beside the API: [`client_events`], what clients tell of their meetings.
+//!
 //! Must not know the store, sockets, media, clocks or async: time, keys and join tokens are arguments.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -22,6 +24,7 @@
 )]
 
 pub mod arn;
+pub mod client_events;
 pub mod error;
 pub mod namespace;
 pub mod page;

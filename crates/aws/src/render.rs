@@ -66,7 +66,8 @@ pub fn outcome(outcome: &Outcome, context: &Context<'_>) -> Response {
         }
         Outcome::CapabilitiesUpdatedExcept
         | Outcome::TranscriptionStarted
-        | Outcome::TranscriptionStopped => empty(StatusCode::OK, context.request_id),
+        | Outcome::TranscriptionStopped
+        | Outcome::TranscriptionTold => empty(StatusCode::OK, context.request_id),
         Outcome::TranscriptionFailed(refusal) => {
             Fault::from(refusal.clone()).response(context.namespace, context.request_id)
         }

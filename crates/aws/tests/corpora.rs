@@ -9,6 +9,11 @@ mod replay;
 use replay::replay;
 
 #[test]
+fn events() {
+    replay("events", aws::events::run);
+}
+
+#[test]
 fn page() {
     replay("page", aws::page::run);
 }

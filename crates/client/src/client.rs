@@ -447,6 +447,9 @@ impl Client {
 
     fn drop_connection(&mut self) {
         self.drop_tiles();
+        if let Some(mix) = self.mix().cloned() {
+            self.tell(Event::MixEnded(Box::new(mix)));
+        }
         self.connection = None;
         self.audio_due = None;
         self.video_due = None;

@@ -243,6 +243,8 @@ pub enum Event {
     },
     /// It is no more; what came of it.
     TileRemoved(Box<TileReport>),
+    /// A connection is over; what came of its mix.
+    MixEnded(Box<MixReport>),
     /// The server stopped a tile for want of bandwidth.
     TilePaused {
         /// Whose.

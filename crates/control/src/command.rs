@@ -5,6 +5,7 @@
 //! Left to the decision, because it depends on the namespace or on the meeting: which members a CreateMeeting
 //! must have, the bounds of a batch, capabilities against features, all limits.
 
+use crate::event::TranscriptionStage;
 use crate::ids::{AccountId, AttendeeId, MeetingId};
 use crate::model::{Capabilities, EndReason, MeetingFeatures, Namespace, NetworkType, Notifications};
 use crate::scalar::{
@@ -126,6 +127,17 @@ pub enum Write {
     StopTranscription {
         /// Where.
         meeting: MeetingId,
+    },
+    /// Nobody's call: what has become of the engine that transcribes.
+    TellTranscription {
+        /// Where.
+        meeting: MeetingId,
+        /// What it transcribes by. Told too late, of another one than there is now, it is refused.
+        configuration: Transcription,
+        /// What has become of it; [`TranscriptionStage::Failed`] is its end.
+        stage: TranscriptionStage,
+        /// Why, where that needs a reason.
+        message: Option<String>,
     },
 }
 

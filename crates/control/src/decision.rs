@@ -187,4 +187,8 @@ pub enum Effect {
     EndMeeting(MeetingId),
     /// One out, with its content share.
     RemoveAttendee(MeetingId, AttendeeId),
+    /// What one may do from now on.
+    SetCapabilities(MeetingId, AttendeeId, Capabilities),
+    /// The meeting is transcribed from now on, or otherwise, or not any more.
+    Transcribe(MeetingId),
 }

@@ -127,6 +127,10 @@ impl Presence {
 pub enum TranscriptionStage {
     /// It runs, or runs on under another configuration.
     Started,
+    /// The engine was lost, and is being sought again.
+    Interrupted,
+    /// It runs again after that.
+    Resumed,
     /// It ended because it was told to, or with its meeting.
     Stopped,
     /// It could not start, or broke for good.
@@ -143,13 +147,13 @@ impl EventKind {
             EventKind::AttendeeAdded { .. } => "chime:AttendeeAdded",
             EventKind::AttendeeDeleted { .. } => "chime:AttendeeDeleted",
             EventKind::AttendeeCapabilitiesUpdated { .. } => "chime:AttendeeCapabilitiesUpdated",
-            EventKind::Transcription { stage: TranscriptionStage::Started, .. } => {
-                "chime:TranscriptionStarted"
-            }
-            EventKind::Transcription { stage: TranscriptionStage::Stopped, .. } => {
-                "chime:TranscriptionStopped"
-            }
-            EventKind::Transcription { stage: TranscriptionStage::Failed, .. } => "chime:TranscriptionFailed",
+            EventKind::Transcription { stage, .. } => match stage {
+                TranscriptionStage::Started => "chime:TranscriptionStarted",
+                TranscriptionStage::Interrupted => "chime:TranscriptionInterrupted",
+                TranscriptionStage::Resumed => "chime:TranscriptionResumed",
+                TranscriptionStage::Stopped => "chime:TranscriptionStopped",
+                TranscriptionStage::Failed => "chime:TranscriptionFailed",
+            },
             EventKind::Presence { change, content, .. } => change.name(*content),
         }
     }

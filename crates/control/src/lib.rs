@@ -28,7 +28,10 @@ pub mod transcription;
 pub mod violation;
 
 pub use command::{BadItem, Command, CreateMeeting, NewAttendee, Operation, Read, Write};
-pub use decide::{BATCH_MOST, Circumstances, EXCLUDED_MOST, Needs, Who, decide, most_with_meeting, needs};
+pub use decide::{
+    BATCH_MOST, Circumstances, EXCLUDED_MOST, Needs, Who, decide, most_with_meeting, needs,
+    transcription_region,
+};
 pub use decision::{Change, Decision, Effect, Fresh, Limits, MeetingState, Rules, Snapshot, TokenReuse};
 pub use event::{Event, EventKind, Presence, TranscriptionStage};
 pub use ids::{AccountId, AttendeeId, GroupId, MeetingId, SessionId, StreamId};

@@ -54,6 +54,8 @@ pub enum Outcome {
     TranscriptionStarted,
     /// StopMeetingTranscription.
     TranscriptionStopped,
+    /// What the engine said of itself is written down.
+    TranscriptionTold,
     /// StartMeetingTranscription on a server without an engine. Unlike a refusal it leaves an event behind, because whoever
     /// waits for the start waits for events.
     TranscriptionFailed(Refusal),

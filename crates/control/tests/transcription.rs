@@ -194,6 +194,15 @@ fn without_an_engine_the_start_fails_and_says_so() {
     assert_eq!(world.run(ACCOUNT, NEW, &stop), Err(Refusal::NotTranscribing(id)));
 }
 
+fn tell(
+    id: MeetingId,
+    configuration: Transcription,
+    stage: TranscriptionStage,
+    message: Option<&str>,
+) -> Write {
+    Write::TellTranscription { meeting: id, configuration, stage, message: message.map(str::to_owned) }
+}
+
 #[test]
 fn with_an_engine_it_starts_changes_and_stops() {
     let (mut world, id) = with_engine();
@@ -202,29 +211,71 @@ fn with_an_engine_it_starts_changes_and_stops() {
         configuration: english(more),
     };
     let stop = Write::StopTranscription { meeting: id };
+    let runs = |more: &[(&'static str, &str)]| tell(id, english(more), TranscriptionStage::Started, None);
     assert_eq!(world.run(ACCOUNT, NEW, &stop), Err(Refusal::NotTranscribing(id)));
     assert_eq!(world.run(ACCOUNT, NEW, &start(&[])), Ok(Outcome::TranscriptionStarted));
     assert_eq!(world.meetings[0].transcription, Some(english(&[])));
+    assert_eq!(told(&world), [], "that it runs is said once the engine says so");
+    assert_eq!(world.run(ACCOUNT, NEW, &runs(&[])), Ok(Outcome::TranscriptionTold));
     let changed = [("Region", "us-west-2")];
     assert_eq!(world.run(ACCOUNT, OLD, &start(&changed)), Ok(Outcome::TranscriptionStarted));
     assert_eq!(world.meetings[0].transcription, Some(english(&changed)));
+    assert_eq!(
+        world.run(ACCOUNT, NEW, &runs(&[])),
+        Err(Refusal::NotTranscribing(id)),
+        "the one before speaks"
+    );
+    assert_eq!(world.run(ACCOUNT, NEW, &runs(&changed)), Ok(Outcome::TranscriptionTold));
     assert_eq!(world.run(ACCOUNT, NEW, &stop), Ok(Outcome::TranscriptionStopped));
     assert_eq!(world.meetings[0].transcription, None);
-    world.run(ACCOUNT, NEW, &start(&[("Region", "auto")])).unwrap();
+    assert_eq!(
+        world.run(ACCOUNT, NEW, &runs(&changed)),
+        Err(Refusal::NotTranscribing(id)),
+        "it speaks too late"
+    );
     let started = "chime:TranscriptionStarted";
-    let expected = [
-        (started, "eu-central-1"),
-        (started, "us-west-2"),
-        ("chime:TranscriptionStopped", "us-west-2"),
-        (started, "eu-central-1"),
-    ];
+    let expected =
+        [(started, "eu-central-1"), (started, "us-west-2"), ("chime:TranscriptionStopped", "us-west-2")];
     assert_eq!(told(&world), expected.map(|(name, region)| (name, region.to_owned(), None)));
+    assert_eq!(world.effects, [Effect::Transcribe(id); 3]);
+}
+
+#[test]
+fn an_engine_that_is_lost_interrupts_it_and_one_that_stays_lost_ends_it() {
+    let (mut world, id) = with_engine();
+    let configuration = english(&[("Region", "auto")]);
+    let start = Write::StartTranscription { meeting: id, configuration: configuration.clone() };
+    world.run(ACCOUNT, NEW, &start).unwrap();
+    let stages = [
+        (TranscriptionStage::Started, None),
+        (TranscriptionStage::Interrupted, Some("lost")),
+        (TranscriptionStage::Resumed, None),
+        (TranscriptionStage::Interrupted, Some("lost again")),
+        (TranscriptionStage::Failed, Some("for good")),
+    ];
+    for (stage, message) in stages {
+        let tell = tell(id, configuration.clone(), stage, message);
+        assert_eq!(world.run(ACCOUNT, NEW, &tell), Ok(Outcome::TranscriptionTold));
+    }
+    let names = ["Started", "Interrupted", "Resumed", "Interrupted", "Failed"];
+    let messages = stages.map(|(_, message)| message.map(str::to_owned));
+    let seen: Vec<_> = told(&world).into_iter().map(|(name, _, message)| (name, message)).collect();
+    let expected: Vec<_> =
+        names.map(|name| format!("chime:Transcription{name}")).into_iter().zip(messages).collect();
+    assert_eq!(
+        seen.iter().map(|(name, message)| ((*name).to_owned(), message.clone())).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(world.meetings[0].transcription, None, "a start begins another one");
+    let stop = Write::StopTranscription { meeting: id };
+    assert_eq!(world.run(ACCOUNT, NEW, &stop), Err(Refusal::NotTranscribing(id)));
 }
 
 #[test]
 fn it_stops_with_its_meeting() {
     let (mut world, id) = with_engine();
     world.run(ACCOUNT, NEW, &Write::StartTranscription { meeting: id, configuration: english(&[]) }).unwrap();
+    world.run(ACCOUNT, NEW, &tell(id, english(&[]), TranscriptionStage::Started, None)).unwrap();
     world.run(ACCOUNT, NEW, &Write::DeleteMeeting { meeting: id }).unwrap();
     let names: Vec<_> = told(&world).into_iter().map(|(name, ..)| name).collect();
     assert_eq!(names, ["chime:TranscriptionStarted", "chime:TranscriptionStopped", "chime:MeetingEnded"]);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocator::{Claim, Division, Rung, divide};
 use crate::layers::{LayerKey, Subscriber};
-use crate::link::CLEAR;
+use crate::link::{CLEAR, SILENCE, SILENCE_IN_USE};
 use crate::session::{SectionKey, Subscription};
 use crate::worker::{SessionKey, Timer, Worker};
 use crate::{Bitrate, Event, GroupId, Output, StreamId, Wish};
@@ -61,8 +61,12 @@ impl Worker {
             let event = Event::Available { meeting: session.meeting, session: session.id, bitrate };
             self.outputs.push_back(Output::Event(event));
         }
+        // Clients whose link is full are late with their feedback: what it asks for is not left to the next.
+        let believed = session.link.believed_at(now);
         if session.link.is_pressing(now) {
             self.mark_for_division(key);
+        } else if let Some(at) = believed {
+            self.arm_review(key, at.max(now));
         }
     }
 
@@ -85,8 +89,8 @@ impl Worker {
         if let Some(audio) = &mut session.audio {
             session.link.measured_sound(audio.meter.rate(now));
         }
-        let (budget, may_raise) = (session.link.budget(now), session.link.may_raise(now));
-        let is_proven = session.link.is_proven(now);
+        let (budget, mut may_raise) = (session.link.budget(now), session.link.may_raise(now));
+        let is_believed = session.link.is_proven(now) || session.link.is_tried(now);
         let tiles: Vec<(SectionKey, Subscription)> = session
             .sections
             .iter()
@@ -95,13 +99,31 @@ impl Worker {
             .collect();
         let (candidates, claims): (Vec<Candidate>, Vec<Claim>) =
             tiles.into_iter().map(|(section, subscription)| self.claim(section, subscription)).unzip();
-        let budget = if is_proven { budget.max(shown(&claims)) } else { budget };
+        let mut budget = if is_believed { budget.max(shown(&claims)) } else { budget };
+        if let Some(session) = self.sessions.get_mut(key) {
+            let is_shown = claims.iter().any(|claim| claim.shown.is_some());
+            if is_shown {
+                session.link.is_in_use(now);
+            }
+            let (step, silence) = match is_shown {
+                true => (session.link.next.filter(|_| is_believed), SILENCE_IN_USE),
+                false => (least(&claims), SILENCE),
+            };
+            if let Some(step) = step.filter(|step| *step > budget)
+                && session.link.tries(silence, now)
+            {
+                // Rates swing: what it took when the link was divided last is not what it takes now.
+                (budget, may_raise) = (Bitrate(step.0 * AIM_PERCENT / 100), true);
+            }
+        }
         let division = divide(budget, &claims, may_raise);
         self.carry_out(key, &candidates, &claims, &division);
         self.demand(key, &claims, &division);
         self.pass_on_room(key, &candidates, &claims, &division);
         if !claims.is_empty() {
-            self.arm_review(key);
+            let believed = self.sessions.get(key).and_then(|session| session.link.believed_at(now));
+            let believed = believed.filter(|at| *at > now);
+            self.arm_review(key, believed.map_or(now + REVIEW, |at| at.min(now + REVIEW)));
         }
     }
 
@@ -293,15 +315,22 @@ impl Worker {
         self.timers.push(Reverse((now + RATES_EVERY, Timer::Rates(key))));
     }
 
-    fn arm_review(&mut self, key: SessionKey) {
-        let at = self.now + REVIEW;
+    /// The division of the session's link is looked at again at `at`, or before.
+    fn arm_review(&mut self, key: SessionKey, at: Instant) {
         if let Some(session) = self.sessions.get_mut(key)
-            && session.link.armed.is_none()
+            && session.link.armed.is_none_or(|armed| at < armed)
         {
             session.link.armed = Some(at);
             self.timers.push(Reverse((at, Timer::Review(key))));
         }
     }
+}
+
+/// What the least of the most important source takes.
+fn least(claims: &[Claim]) -> Option<Bitrate> {
+    let important =
+        claims.iter().filter(|claim| !claim.rungs.is_empty()).max_by_key(|claim| claim.priority)?;
+    Some(Bitrate(important.price(0)))
 }
 
 /// What is shown now takes so much.

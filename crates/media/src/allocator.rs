@@ -51,7 +51,7 @@ impl Claim {
     }
 
     /// What `rung` must fit with.
-    fn price(&self, rung: usize) -> u64 {
+    pub(crate) fn price(&self, rung: usize) -> u64 {
         let rate = self.rate(Some(rung));
         match self.shown {
             Some(shown) if rung <= shown => rate,

@@ -383,6 +383,22 @@ pub enum Event {
     },
 }
 
+/// What a session's link is taken to carry, and what is put on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkUse {
+    /// Whose link.
+    pub session: SessionId,
+    /// The last estimate; `None` before the first.
+    pub estimate: Option<Bitrate>,
+    /// What its tiles were given when it was divided last.
+    pub used: Bitrate,
+    /// What is shown now is believed to fit, whatever the estimate says: it came through without loss or delay lately, or it is
+    /// the least there is, and is being tried.
+    pub is_believed: bool,
+    /// All its tiles may be degraded and paused: no client has picked their layers itself.
+    pub is_ours: bool,
+}
+
 /// A receive section that carries media.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Track {

@@ -29,7 +29,25 @@ const SOON: Duration = Duration::from_secs(8);
 /// A fall of the estimate counts when it has lasted so long. An estimator that meets a full queue falls several times in as
 /// many milliseconds, to a part of what the link carries, and comes back as soon as it sees what still gets through; who
 /// sends less at once takes that sight from it.
-const DIP: Duration = Duration::from_millis(800);
+const DIP: Duration = Duration::from_millis(600);
+
+/// While it falls and falls it is believed sooner: where something had to become less within [`FALLING`], the link has become
+/// narrow, and what is on its way in a full queue tells the estimator so step by step.
+const DIP_OF_A_FALL: Duration = Duration::from_millis(300);
+const FALLING: Duration = Duration::from_secs(2);
+
+/// Where nothing is shown nothing is sent that the client could tell of: the estimate stays what the last queue made it,
+/// and the estimator does not look for more while it believes that queue full. After so long without anything new one tile more is
+/// tried, the most important first, or one layer more where what is shown comes through well; less often each time that it
+/// had to go again.
+pub(crate) const SILENCE: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE_IN_USE: Duration = Duration::from_secs(8);
+const FIRST_TRIAL: Duration = Duration::from_secs(3);
+const MOST_BETWEEN_TRIALS: Duration = Duration::from_secs(24);
+const TRIAL: Duration = Duration::from_secs(2);
+
+/// An estimate that differs by less than this part says nothing new.
+const STIR: u64 = 50;
 
 /// Falls and rises remembered within that time. Beyond, the oldest is forgotten.
 const MOST_ESTIMATES: usize = 32;
@@ -95,9 +113,14 @@ pub(crate) struct Link {
     pub(crate) desired: Bitrate,
     raise_after: Option<Instant>,
     raised: Option<Instant>,
+    lowered: Option<Instant>,
     patience: Option<Duration>,
     /// The estimates of the last [`DIP`], and the one before them.
     estimates: VecDeque<(Instant, Bitrate)>,
+    /// When the estimate last said something new.
+    stirred: Option<Instant>,
+    /// The last try of a link of which nothing new is said, and how long it is until the next.
+    trial: Option<(Instant, Duration)>,
     /// What it took to raise or resume one tile more, when it was last divided.
     pub(crate) next: Option<Bitrate>,
     /// What heavy loss leaves of the estimate.
@@ -117,21 +140,66 @@ pub(crate) struct Link {
 impl Link {
     /// Takes note of an estimate.
     pub(crate) fn estimate(&mut self, available: Bitrate, now: Instant) {
-        self.available = Some(available);
+        let before = self.available.replace(available);
+        if before.is_none_or(|before| before.0.abs_diff(available.0) > before.0 / STIR) {
+            self.stirred = Some(now);
+        }
         self.estimates.push_back((now, available));
         while self.estimates.len() > MOST_ESTIMATES {
             self.estimates.pop_front();
         }
     }
 
+    /// Whether one step more is to be tried, whatever the estimate says, if that has said nothing new for so long.
+    pub(crate) fn tries(&mut self, silence: Duration, now: Instant) -> bool {
+        let (last, patience) = *self.trial.get_or_insert((now, FIRST_TRIAL));
+        if self.stirred.is_none_or(|stirred| now < stirred + silence) || now < last + patience {
+            return false;
+        }
+        self.trial = Some((now, (patience * 2).min(MOST_BETWEEN_TRIALS)));
+        true
+    }
+
+    /// What is shown is being tried.
+    pub(crate) fn is_tried(&self, now: Instant) -> bool {
+        self.trial.is_some_and(|(began, patience)| patience > FIRST_TRIAL && now < began + TRIAL)
+    }
+
+    /// Something is shown. A trial after which nothing had to become less was a good one.
+    pub(crate) fn is_in_use(&mut self, now: Instant) {
+        if let Some((began, _)) = self.trial
+            && now >= began + TRIAL
+            && self.lowered.is_none_or(|lowered| lowered < began)
+        {
+            self.trial = Some((began, FIRST_TRIAL));
+        }
+    }
+
     /// What the link carries, as far as is known.
     fn carries(&mut self, now: Instant) -> Option<Bitrate> {
+        let dip = self.dip(now);
         // The first of two is over when the second has been true for long enough.
-        while self.estimates.get(1).is_some_and(|(at, _)| now >= *at + DIP) {
+        while self.estimates.get(1).is_some_and(|(at, _)| now >= *at + dip) {
             self.estimates.pop_front();
         }
-        let available = self.estimates.iter().map(|(_, estimate)| *estimate).max()?;
+        let best = self.estimates.iter().map(|(_, estimate)| *estimate).max()?;
+        // Once something must become less it does so in one step, to what is estimated now: an estimate that goes on falling
+        // would otherwise be followed at a distance.
+        let newest = self.estimates.back().map_or(best, |(_, estimate)| *estimate);
+        let available = if best < self.used { newest } else { best };
         Some(self.ceiling.map_or(available, |ceiling| ceiling.min(available)))
+    }
+
+    /// How long a fall of the estimate must last to be believed.
+    fn dip(&self, now: Instant) -> Duration {
+        let is_falling = self.lowered.is_some_and(|lowered| now < lowered + FALLING);
+        if is_falling { DIP_OF_A_FALL } else { DIP }
+    }
+
+    /// When the next estimate is old enough to be believed, if it asks for something to become less.
+    pub(crate) fn believed_at(&self, now: Instant) -> Option<Instant> {
+        let asks_for_less = self.estimates.back().is_some_and(|(_, estimate)| estimate.0 < self.used.0);
+        self.estimates.get(1).filter(|_| asks_for_less).map(|(at, _)| *at + self.dip(now))
     }
 
     /// The link is known to carry what is shown now.
@@ -215,7 +283,7 @@ impl Link {
 
     /// Whether a new estimate is to be acted on now.
     pub(crate) fn is_pressing(&mut self, now: Instant) -> bool {
-        (self.budget(now) < self.used && !self.is_proven(now))
+        (self.budget(now) < self.used && !self.is_proven(now) && !self.is_tried(now))
             || self.divided.is_none_or(|divided| now >= divided + PACE)
     }
 
@@ -236,6 +304,7 @@ impl Link {
         };
         let patience = if has_held { patience.max(HELD_PATIENCE) } else { patience };
         self.patience = Some(patience);
+        self.lowered = Some(now);
         self.raise_after = Some(now + patience);
     }
 

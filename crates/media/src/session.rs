@@ -62,6 +62,14 @@ const MAX_BINDINGS: usize = 32;
 /// 20 ms of the 48 kHz RTP clock of Opus (RFC 7587 §4.1).
 const MIX_FRAME_TICKS: u32 = 960;
 
+/// Packets that leave at once. str0m hands out one for each time that it is told the time, the oldest first, so that a
+/// frame of the mix waits for the picture before it; more leave a millisecond later, so that no keyframe floods a small queue
+/// on the way.
+const BURST: usize = 8;
+
+/// When str0m wants to be told the time for the next of them it says so by an instant that is a microsecond away.
+const AT_ONCE: Duration = Duration::from_micros(2);
+
 /// A deadline that str0m still has right after it was served would spin the thread; it gets this long instead.
 const MIN_WAIT: Duration = Duration::from_millis(1);
 
@@ -397,8 +405,16 @@ impl Session {
         if self.lost_at.is_some_and(|lost_at| now >= lost_at) {
             return Err(Fault::Disconnected);
         }
-        self.rtc.handle_input(Input::Timeout(now)).map_err(|error| Fault::Rtc(error.to_string()))?;
-        self.drain(now, sink)?;
+        let mut at = now;
+        for _ in 0..BURST {
+            let before = sink.counters.datagrams_out;
+            self.rtc.handle_input(Input::Timeout(at)).map_err(|error| Fault::Rtc(error.to_string()))?;
+            self.drain(at, sink)?;
+            if self.rtc_timeout > at + AT_ONCE || sink.counters.datagrams_out == before {
+                break;
+            }
+            at = at.max(self.rtc_timeout);
+        }
         self.dirty = false;
         self.rtc_timeout = self.rtc_timeout.max(now + MIN_WAIT);
         Ok(())

@@ -19,7 +19,8 @@ use crate::negotiation::Shared;
 use crate::session::{FanOut, Fault, Forwarded, Routed, SectionKey, Session, Sink, Subscription, Tile};
 use crate::subscriptions::Asked;
 use crate::{
-    Command, Counters, Event, MixFrame, Output, PathId, SessionId, WorkerConfig, WorkerError, WorkerId,
+    Command, Counters, Event, LinkUse, MixFrame, Output, PathId, SessionId, WorkerConfig, WorkerError,
+    WorkerId,
 };
 
 new_key_type! {
@@ -230,6 +231,21 @@ impl Worker {
             sources: self.layers.sources() as u64,
             ..self.counters
         }
+    }
+
+    /// What is put on the link of every session, for tests that hold it against what links carry.
+    pub fn link_uses(&self) -> impl Iterator<Item = LinkUse> {
+        self.sessions.values().map(|session| LinkUse {
+            session: session.id,
+            estimate: session.link.available,
+            used: session.link.used,
+            is_believed: session.link.is_proven(self.now) || session.link.is_tried(self.now),
+            is_ours: session
+                .sections
+                .values()
+                .filter_map(|section| section.tile.as_ref()?.subscription)
+                .all(|subscription| subscription.wish.is_some()),
+        })
     }
 
     /// Whose datagram this is. Counts it if it is nobody's.

@@ -2,7 +2,8 @@
 //!
 //! Only what may be heard is decoded. Everybody who is not talking shares one mix; each talker gets a mix without its own
 //! voice (mix-minus). A mix is encoded once for each [`Profile`] that somebody hears it in. A tick therefore costs one
-//! encode per talker and one more per profile, however many listen.
+//! encode per talker and one more per profile, however many listen. Where rules say who hears whom ([`Hearing`]), all
+//! who hear the same talkers share a mix: it is one encode more for each further set of talkers that somebody hears.
 //!
 //! The crate is sans-IO: no clock, no thread, no socket. [`Mix::handle_packet`] and [`Mix::handle_tick`] are told the
 //! time; the same calls with the same arguments give the same bytes.
@@ -23,18 +24,22 @@ mod limiter;
 mod mix;
 mod profile;
 pub mod red;
+mod shift;
 mod stream;
 mod talkers;
+mod tap;
 #[cfg(test)]
 mod tests;
 mod tick;
 mod voice;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use mix::Mix;
 pub use profile::Profile;
+pub use tap::Said;
 
 /// Sampling rate of everything inside the mixer, and the RTP clock of Opus (RFC 7587 §4.1).
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -57,6 +62,26 @@ pub const MAX_SLOTS: usize = 1_000;
 /// One place in the mix: sends one microphone (or shared content), hears everybody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SlotId(pub u64);
+
+/// Whose a slot is. Rules of hearing are made for owners: a microphone and shared content are slots of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u128);
+
+impl Owner {
+    /// The owner of a slot of which nothing else was said.
+    pub(crate) fn of(slot: SlotId) -> Self {
+        Self(slot.0.into())
+    }
+}
+
+/// Who may hear whom, as far as one slot is concerned. A listener hears a talker if both of them allow it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hearing {
+    /// Whom the slot hears. `None`: everybody.
+    pub hears: Option<Arc<BTreeSet<Owner>>>,
+    /// Who hears the slot. `None`: everybody.
+    pub heard_by: Option<Arc<BTreeSet<Owner>>>,
+}
 
 /// One RTP packet of Opus.
 #[derive(Debug, Clone)]
@@ -90,6 +115,20 @@ pub struct Frame {
     /// The slots that get this packet. Never empty. The same `Arc` is given again while nobody moves.
     pub listeners: Arc<[SlotId]>,
     /// Opus payload: 48 kHz, 20 ms, less than 1000 bytes, with the channels of the listeners' profile.
+    pub payload: Arc<[u8]>,
+}
+
+/// One Opus packet of a slot as it is played: in order, once, and at its place in time. What nobody may hear, of slots
+/// that are muted, is not played.
+#[derive(Debug, Clone)]
+pub struct Played {
+    /// Whose.
+    pub slot: SlotId,
+    /// Where it begins, in samples after the beginning of the tick. What lies between two packets is lost, or silence.
+    pub at: u32,
+    /// How long it is, in samples.
+    pub samples: u32,
+    /// Opus, as it came.
     pub payload: Arc<[u8]>,
 }
 
@@ -136,7 +175,8 @@ pub struct Counters {
     /// Calls of [`Mix::handle_tick`].
     pub ticks: u64,
     /// Frames encoded. In every tick at most one for each talker and one for each profile, and one more for each content
-    /// share whose sharer has another profile.
+    /// share whose sharer has another profile. With rules, one for each set of talkers that somebody hears, in each
+    /// profile; and one for each pair of such sets during the three ticks after a change.
     pub encodes: u64,
     /// Packets decoded.
     pub decodes: u64,
@@ -164,7 +204,7 @@ pub struct Counters {
     pub strays: u64,
     /// Calls of [`Mix::join`] refused because of [`MAX_SLOTS`].
     pub refused: u64,
-    /// Frames nobody fetched before the output queue was full.
+    /// Frames, and packets that were to be taped, that nobody fetched before their queue was full.
     pub unfetched: u64,
     /// Failures of libopus while encoding; the listeners got silence.
     pub faults: u64,

@@ -7,12 +7,13 @@ use std::time::Instant;
 use crate::codec;
 use crate::jitter::{Arrival, Jitter};
 use crate::level::Meter;
-use crate::stream::{Seat, Streams};
+use crate::shift::Shift;
+use crate::stream::{Ears, Seat, Streams};
 use crate::talkers::{Honesty, Loudness};
 use crate::voice::{Sound, Voice};
 use crate::{
-    Counters, Encoding, Frame, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Packet, Profile, SlotId,
-    SlotLevel, red,
+    Counters, Encoding, Frame, Hearing, MAX_SLOTS, MAX_TALKERS, MixError, MixSettings, Owner, Packet, Played,
+    Profile, SlotId, SlotLevel, red,
 };
 
 /// One place of the meeting.
@@ -34,12 +35,21 @@ pub(crate) struct Slot {
     /// The kind of mix it gets, and the one it is to get from the next tick on.
     pub(crate) profile: Profile,
     pub(crate) wanted: Profile,
+    pub(crate) owner: Owner,
+    /// Whom it hears and who hears it; the same after the shift that is under way; and as it was asked for since.
+    pub(crate) hearing: Hearing,
+    pub(crate) coming: Hearing,
+    pub(crate) asked: Option<Hearing>,
+    /// The lane by which it moves to another mix, in a shift.
+    pub(crate) lane: Option<usize>,
+    /// It was not there in the last tick, so that nothing it hears can click.
+    pub(crate) fresh: bool,
     /// Present while it is decoded.
     pub(crate) voice: Option<Voice>,
 }
 
 impl Slot {
-    fn new() -> Self {
+    fn new(id: SlotId) -> Self {
         Self {
             jitter: Jitter::new(),
             loudness: Loudness::new(),
@@ -52,12 +62,28 @@ impl Slot {
             sharer: None,
             profile: Profile::default(),
             wanted: Profile::default(),
+            owner: Owner::of(id),
+            hearing: Hearing::default(),
+            coming: Hearing::default(),
+            asked: None,
+            lane: None,
+            fresh: true,
             voice: None,
         }
     }
 
     pub(crate) fn may_talk(&self) -> bool {
         !self.muted && !self.gone
+    }
+
+    /// Whom it hears and who hears it.
+    pub(crate) fn hearing(&self) -> &Hearing {
+        &self.hearing
+    }
+
+    /// The same after the shift that is under way.
+    pub(crate) fn coming(&self) -> &Hearing {
+        &self.coming
     }
 
     /// Whether it must be decoded to know how loud it is.
@@ -71,8 +97,15 @@ impl Slot {
 pub struct Mix {
     pub(crate) settings: MixSettings,
     pub(crate) slots: BTreeMap<SlotId, Slot>,
-    /// What everybody hears who has no mix of its own.
-    pub(crate) shared: Streams,
+    /// One for each set of talkers that somebody hears: that of [`Ears::ALL`] is for all who do not talk and have no
+    /// rule, that without one seat for its talker. At most as many as there are sets, 256.
+    pub(crate) mixes: BTreeMap<Ears, Streams>,
+    /// Listeners on their way to other mixes, because rules have changed.
+    pub(crate) shift: Option<Shift>,
+    /// A shift ended with the last tick: talkers come and go before the next.
+    pub(crate) shifted: bool,
+    /// Some slot is to hear others than it does, or to be heard by others.
+    pub(crate) asked: bool,
     /// Made as talkers come, up to [`MixSettings::max_talkers`].
     pub(crate) seats: Vec<Seat>,
     /// The sound of each seat's talker in the current tick.
@@ -80,6 +113,10 @@ pub struct Mix {
     /// Decoders for the next talkers.
     pub(crate) spare_voices: Vec<Voice>,
     pub(crate) outputs: VecDeque<Frame>,
+    /// Somebody keeps what is played.
+    pub(crate) taped: bool,
+    /// What was played in the last tick, while somebody keeps it.
+    pub(crate) played: VecDeque<Played>,
     /// Number of the current tick.
     pub(crate) tick: u64,
     /// Somebody joined or moved since the last tick: who hears what must be listed again, and coded without prediction.
@@ -103,16 +140,21 @@ impl Mix {
         if settings.max_talkers == 0 || settings.max_talkers > MAX_TALKERS {
             return Err(MixError::Talkers(settings.max_talkers));
         }
-        let mut shared = Streams::default();
-        shared.made(Profile::default()).ok_or(MixError::Encoder)?;
+        let mut mixes = BTreeMap::from([(Ears::ALL, Streams::default())]);
+        mixes.entry(Ears::ALL).or_default().made(Profile::default()).ok_or(MixError::Encoder)?;
         Ok(Self {
             settings,
             slots: BTreeMap::new(),
-            shared,
+            mixes,
+            shift: None,
+            shifted: false,
+            asked: false,
             seats: Vec::new(),
             sounds: Vec::new(),
             spare_voices: Vec::new(),
             outputs: VecDeque::new(),
+            taped: false,
+            played: VecDeque::new(),
             tick: 0,
             moved: false,
             changes: false,
@@ -137,6 +179,8 @@ impl Mix {
                 known.meter = Meter::new();
                 known.honesty = Honesty::default();
                 known.loudness = Loudness::new();
+                known.asked = Some(Hearing::default());
+                self.asked = true;
             }
             Some(_) => return,
             None if full => {
@@ -144,7 +188,7 @@ impl Mix {
                 return;
             }
             None => {
-                self.slots.insert(slot, Slot::new());
+                self.slots.insert(slot, Slot::new(slot));
             }
         }
         self.counters.slots += 1;
@@ -182,6 +226,28 @@ impl Mix {
             }
         }
         self.moved = true;
+    }
+
+    /// Whose the slot is, if not its own.
+    pub fn set_owner(&mut self, slot: SlotId, owner: Owner) {
+        if let Some(known) = self.slots.get_mut(&slot).filter(|known| known.owner != owner) {
+            known.owner = owner;
+            self.moved = true;
+        }
+    }
+
+    /// From a few ticks on the slot hears these and is heard by these: at once as far as the ear can tell, and without
+    /// a click. A slot that has just joined never hears anybody else.
+    pub fn set_hearing(&mut self, slot: SlotId, hearing: Hearing) {
+        let Some(known) = self.slots.get_mut(&slot) else { return };
+        if known.fresh {
+            known.coming = hearing.clone();
+            known.hearing = hearing;
+            self.moved = true;
+        } else {
+            known.asked = Some(hearing);
+            self.asked = true;
+        }
     }
 
     /// The slot gets its mix in this profile from the tick after the next on: the next one prepares for it.
@@ -238,6 +304,17 @@ impl Mix {
     /// The next frame to send, until `None`.
     pub fn poll_output(&mut self) -> Option<Frame> {
         self.outputs.pop_front()
+    }
+
+    /// Whether to put out what is played of each slot, by [`Self::poll_played`].
+    pub fn set_taped(&mut self, taped: bool) {
+        self.taped = taped;
+        self.played.clear();
+    }
+
+    /// What was played of some slot in the last tick, until `None`.
+    pub fn poll_played(&mut self) -> Option<Played> {
+        self.played.pop_front()
     }
 
     /// Loudness and arrivals of every slot since the last call, in order of slots. Meant to be called five times a second.

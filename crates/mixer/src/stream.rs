@@ -1,14 +1,37 @@
-//! The encoded mixes: the shared one, and the places of the talkers, each with a mix of its own.
+//! The encoded mixes, and the places of the talkers. A mix is known by the talkers whom its listeners hear.
 
 use std::sync::Arc;
 
 use crate::codec::Encoder;
 use crate::limiter::Limiter;
 use crate::voice::{FADE, Sound, fade_in, fade_out};
-use crate::{Counters, Profile, SlotId, TICK_SAMPLES};
+use crate::{Counters, MAX_TALKERS, Profile, SlotId, TICK_SAMPLES};
 
 /// Samples of one channel in one tick.
 pub(crate) type Tick = [f32; TICK_SAMPLES];
+
+/// The seats whose talkers a listener hears. It hears whoever is not open yet or any more: those are silent, so that
+/// everybody without a reason to miss somebody has [`Ears::ALL`] and shares one mix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Ears(u8);
+
+const _: () = assert!(MAX_TALKERS <= u8::BITS as usize, "one bit for each seat");
+
+impl Ears {
+    pub(crate) const ALL: Ears = Ears(u8::MAX);
+
+    fn bit(seat: usize) -> u8 {
+        u32::try_from(seat).ok().and_then(|seat| 1_u8.checked_shl(seat)).unwrap_or(0)
+    }
+
+    pub(crate) fn without(self, seat: usize) -> Ears {
+        Ears(self.0 & !Self::bit(seat))
+    }
+
+    pub(crate) fn hear(self, seat: usize) -> bool {
+        self.0 & Self::bit(seat) != 0
+    }
+}
 
 /// One mix as it is encoded for one profile, and who hears it.
 #[derive(Debug)]
@@ -27,7 +50,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    fn new(profile: Profile) -> Result<Self, opus::Error> {
+    pub(crate) fn new(profile: Profile) -> Result<Self, opus::Error> {
         Ok(Self {
             profile,
             encoder: Encoder::new(profile)?,
@@ -42,6 +65,11 @@ impl Stream {
     /// Makes the sum of the sounds that `included` says.
     pub(crate) fn compose(&mut self, sounds: &[Sound], included: impl Fn(usize) -> bool) {
         self.sum.fill(0.0);
+        self.add(sounds, included);
+    }
+
+    /// Adds the sounds that `included` says to the sum.
+    pub(crate) fn add(&mut self, sounds: &[Sound], included: impl Fn(usize) -> bool) {
         for (_, sound) in sounds.iter().enumerate().filter(|(at, _)| included(*at)) {
             match self.profile.channels() {
                 1 => {
@@ -141,6 +169,11 @@ impl Stage {
         matches!(self, Self::Entering | Self::Talking | Self::Leaving)
     }
 
+    /// Whether it is heard as loud as it is, in this tick and in the next.
+    pub(crate) fn is_settled(self) -> bool {
+        self == Self::Talking
+    }
+
     /// Whether a listener moves between streams after this tick.
     pub(crate) fn precedes_move(self) -> bool {
         matches!(self, Self::Warming | Self::Draining)
@@ -169,14 +202,6 @@ pub(crate) struct Talker {
 }
 
 impl Talker {
-    /// Whether this talker's own mix is without `other`. It lacks itself and its own content share; that of a content
-    /// share also lacks other shares of the same sharer, who listens to it while not talking.
-    pub(crate) fn must_not_hear(&self, other: &Talker) -> bool {
-        other.slot == self.slot
-            || other.sharer == Some(self.slot)
-            || (self.sharer.is_some() && self.sharer == other.sharer)
-    }
-
     /// This talker in the next tick.
     pub(crate) fn next(self) -> Option<Talker> {
         Some(Talker { stage: self.stage.next()?, ..self })
@@ -187,7 +212,6 @@ impl Talker {
 #[derive(Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) talker: Option<Talker>,
-    pub(crate) streams: Streams,
 }
 
 /// Shapes the sound of a talker after its stage.

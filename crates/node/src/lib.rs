@@ -18,5 +18,5 @@
 mod mixing;
 mod translate;
 
-pub use mixing::{MeetingMix, TICKS_PER_LEVELS};
+pub use mixing::{MeetingMix, TICKS_PER_LEVELS, Tape, Voice};
 pub use translate::{Asked, asked, fact};

@@ -1,8 +1,14 @@
 //! Requests of live meetings in the words of those who carry them out, and facts of workers in those of live meetings.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use campanile_control::ids::{MeetingId, SessionId};
 use campanile_media::{Bitrate, Command, Event};
+use campanile_mixer::Hearing;
 use campanile_signaling::{MediaFact, MediaRequest};
+
+use crate::mixing::{Voice, owner};
 
 /// Who is asked, and for what.
 #[derive(Debug, Clone)]
@@ -11,6 +17,8 @@ pub enum Asked {
     Worker(Command),
     /// The mix of the meeting: a slot for the session, which `echo_of` must not hear.
     Open {
+        /// Whose microphone or content it is.
+        voice: Voice,
         /// For a content share, the session of the same attendee.
         echo_of: Option<SessionId>,
     },
@@ -18,6 +26,11 @@ pub enum Asked {
     Mute {
         /// Leave the session out of the mix.
         muted: bool,
+    },
+    /// The mix of the meeting: whom the session hears, and who hears it.
+    Hear {
+        /// By the owners of voices.
+        hearing: Hearing,
     },
     /// Both, and neither may miss it.
     Close,
@@ -49,7 +62,10 @@ pub fn asked(meeting: MeetingId, request: MediaRequest) -> (SessionId, Asked) {
             (session, Asked::Worker(Command::Resume { session, streams }))
         }
         MediaRequest::Mute { session, muted } => (session, Asked::Mute { muted }),
-        MediaRequest::Open { session, echo_of } => (session, Asked::Open { echo_of }),
+        MediaRequest::Open { session, attendee, content, echo_of } => {
+            (session, Asked::Open { voice: Voice { attendee, content }, echo_of })
+        }
+        MediaRequest::Hear { session, hearing } => (session, Asked::Hear { hearing: heard(&hearing) }),
         MediaRequest::Close { session } => (session, Asked::Close),
     }
 }
@@ -88,6 +104,11 @@ pub fn fact(event: Event) -> Option<(MeetingId, MediaFact)> {
         // For the mixer, not for the meeting.
         Event::AudioSettings { .. } => return None,
     })
+}
+
+fn heard(hearing: &campanile_signaling::Hearing) -> Hearing {
+    let owners = |attendees: &Arc<BTreeSet<_>>| Arc::new(attendees.iter().copied().map(owner).collect());
+    Hearing { hears: hearing.hears.as_ref().map(owners), heard_by: hearing.heard_by.as_ref().map(owners) }
 }
 
 fn send_layer(layer: campanile_signaling::SendLayer) -> campanile_media::SendLayer {

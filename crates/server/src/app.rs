@@ -9,12 +9,14 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{Config, Secret};
 use crate::edge::faults::Faults;
+use crate::edge::ingestion::Ingestion;
 use crate::edge::origin::OriginRules;
 use crate::edge::signal::Unseated;
 use crate::live::Live;
 use crate::notify::Sinks;
 use crate::shutdown::Shutdown;
 use crate::store::Store;
+use crate::transcription::Transcribers;
 
 /// One running service. Shared as `Arc<App>`; each field guards its own state.
 #[derive(Debug)]
@@ -32,8 +34,12 @@ pub struct App {
     pub live: Live,
     /// Where events are delivered.
     pub sinks: Sinks,
+    /// What is being transcribed.
+    pub transcribers: Transcribers,
     /// Sockets without a seat, counted.
     pub unseated: Arc<Unseated>,
+    /// What clients tell, bounded.
+    pub ingestion: Ingestion,
     /// Whose requests are answered.
     pub origins: OriginRules,
     pub shutdown: Shutdown,

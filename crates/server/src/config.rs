@@ -59,6 +59,9 @@ pub struct Config {
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
     pub notify: NotifyConfig,
+    pub recording: RecordingConfig,
+    /// `None`: nothing is transcribed.
+    pub transcription: Option<TranscriptionConfig>,
     pub security: SecurityConfig,
     pub log: LogConfig,
     /// `dev --fault`: what shall go wrong.
@@ -222,6 +225,26 @@ impl fmt::Debug for Secret {
 pub struct LimitsConfig {
     pub rules: Rules,
     pub ends: EndRules,
+    /// Videos that one attendee may receive at once.
+    pub tiles: u32,
+}
+
+/// `[recording]`
+#[derive(Debug, Clone)]
+pub struct RecordingConfig {
+    /// Made when it is first needed.
+    pub directory: PathBuf,
+}
+
+/// `[transcription]`: the Amazon Transcribe that is used.
+#[derive(Debug, Clone)]
+pub struct TranscriptionConfig {
+    /// Instead of AWS's own, as `https://host` or `http://host:port`.
+    pub endpoint: Option<String>,
+    /// Instead of the one that each meeting wants.
+    pub region: Option<String>,
+    pub access_key_id: String,
+    pub secret_access_key: Secret,
 }
 
 /// `[security]`
@@ -257,6 +280,8 @@ pub enum LogFormat {
 
 /// The name of the database inside a data directory.
 pub const DATABASE_FILE: &str = "campanile.db";
+/// The name of the directory of recordings inside a data directory.
+pub const RECORDINGS: &str = "recordings";
 /// The name of the key inside a data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
 

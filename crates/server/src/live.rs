@@ -3,26 +3,30 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use campanile_control::{AttendeeId, Effect, MeetingId, SessionId};
+use campanile_control::{AttendeeId, Capabilities, Effect, MeetingId, SessionId};
 use campanile_media::{AudioPacket, Command, Event};
 use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
-use campanile_signaling::{Attending, LiveLimits, LiveMeeting, MediaFact, MediaRequest, Output};
+use campanile_signaling::{
+    Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, Output,
+};
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MediaConfig;
 use crate::edge::media::Outlet;
-use crate::mixing::{LevelOutlet, MixerInput, MixerInputs, MixerThread};
+use crate::mixing::{Ear, LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::notify::Facts;
 use crate::observe::{media as observe, panicked};
 use crate::presence::Presences;
+use crate::recording::{NoRecording, Recordings, Shown};
 use crate::workers::{BoundWorkers, Placement, WorkerThreads, Workers};
 
 /// Inputs that may wait for a live meeting. Sockets wait for a place.
@@ -58,6 +62,7 @@ enum Input {
     Attach {
         session: SessionId,
         who: Attending,
+        may: Capabilities,
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
     },
@@ -65,6 +70,12 @@ enum Input {
     Garbage(SessionId),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
+    Capabilities(AttendeeId, Capabilities),
+    /// An operator's decision, or a look at what was decided; answered with all that holds then.
+    Decide(Option<Decision>, oneshot::Sender<Moderation>),
+    /// A recording begins: it is to know who is here.
+    Recorded,
+    Transcript(Bytes),
     End,
     Drain,
     /// A mistake of ours in this meeting.
@@ -117,6 +128,17 @@ impl Seat {
     }
 }
 
+/// What an operator decides about a live meeting.
+#[derive(Debug)]
+pub enum Decision {
+    /// Heard by nobody, or again.
+    Muted(AttendeeId, bool),
+    /// Out of the meeting, or in again.
+    Waiting(AttendeeId, bool),
+    /// Who hears whom.
+    MixRules(MixRules),
+}
+
 /// What the first session brings of its meeting.
 #[derive(Debug, Clone)]
 pub struct Opening {
@@ -141,6 +163,7 @@ pub struct Live {
     workers: Workers,
     mixer: MixerInputs,
     media_address: SocketAddr,
+    recordings: Arc<Recordings>,
 }
 
 #[derive(Debug)]
@@ -152,6 +175,8 @@ struct Threads {
 #[derive(Debug)]
 struct Shared {
     meetings: Mutex<HashMap<MeetingId, Doors>>,
+    /// Who has which seat: as many as there are sockets with a seat.
+    attending: Mutex<HashMap<SessionId, Attending>>,
     presences: Presences,
     facts: Facts,
     next_session: AtomicU64,
@@ -162,6 +187,11 @@ impl Shared {
     /// The map is only ever locked for a look-up or a change, so a poisoned lock holds a sound map.
     fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, Doors>> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As sound as the map above.
+    fn attending(&self) -> MutexGuard<'_, HashMap<SessionId, Attending>> {
+        self.attending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells a live meeting something from a thread that must not wait.
@@ -176,9 +206,11 @@ impl Shared {
 
 impl Live {
     /// Binds the media sockets and starts the workers and the mixer.
-    pub fn start(config: &MediaConfig) -> anyhow::Result<Self> {
+    /// Recordings go below `recordings`.
+    pub fn start(config: &MediaConfig, recordings: PathBuf) -> anyhow::Result<Self> {
         let shared = Arc::new(Shared {
             meetings: Mutex::default(),
+            attending: Mutex::default(),
             presences: Presences::default(),
             facts: Facts::default(),
             next_session: AtomicU64::new(1),
@@ -192,7 +224,8 @@ impl Live {
         let levels = LevelsTo { shared: Arc::clone(&shared) };
         let mixing = MixerThread::start(mixer.clone(), queue, workers.clone(), levels)?;
         let threads = Mutex::new(Threads { workers: worker_threads, mixer: mixing });
-        Ok(Self { shared, threads, workers, mixer, media_address })
+        let recordings = Arc::new(Recordings::new(recordings, mixer.clone()));
+        Ok(Self { shared, threads, workers, mixer, media_address, recordings })
     }
 
     /// The address that the first worker's UDP socket is bound to.
@@ -211,7 +244,7 @@ impl Live {
         &self,
         meeting: MeetingId,
         opening: Opening,
-        who: Attending,
+        (who, may): (Attending, Capabilities),
         close_on_error: bool,
         socket: mpsc::Sender<ToSocket>,
     ) -> Result<Seat, NoSeat> {
@@ -225,7 +258,9 @@ impl Live {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
         };
-        inputs.try_send(Input::Attach { session, who, close_on_error, socket }).map_err(|_| NoSeat::Busy)?;
+        inputs
+            .try_send(Input::Attach { session, who, may, close_on_error, socket })
+            .map_err(|_| NoSeat::Busy)?;
         Ok(Seat { session, meeting: inputs.clone() })
     }
 
@@ -242,27 +277,96 @@ impl Live {
             shared: Arc::clone(&self.shared),
             placement: Placement::new(self.workers.clone()),
             mixer: self.mixer.clone(),
+            recordings: Arc::clone(&self.recordings),
         };
         observe::live_meetings(1.0);
         tokio::spawn(task.run());
         Doors { inputs: to_inputs, facts: to_facts }
     }
 
+    /// Carries out an operator's decision, whether anybody is in the meeting or not. The decision keeps the live meeting
+    /// until it is taken back or the meeting ends. Returns all that holds then.
+    pub async fn decide(
+        &self,
+        meeting: MeetingId,
+        opening: Opening,
+        decision: Decision,
+    ) -> Result<Moderation, NoSeat> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut meetings = self.shared.meetings();
+            if self.shared.draining.load(Ordering::Relaxed) {
+                return Err(NoSeat::Draining);
+            }
+            let doors = match meetings.entry(meeting) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
+            };
+            let decide = Input::Decide(Some(decision), answer);
+            doors.inputs.try_send(decide).map_err(|_| NoSeat::Busy)?;
+        }
+        answered.await.map_err(|_| NoSeat::Busy)
+    }
+
+    /// What operators have decided about a meeting.
+    pub async fn moderation(&self, meeting: MeetingId) -> Moderation {
+        let (answer, answered) = oneshot::channel();
+        match self.tell(meeting, Input::Decide(None, answer)).await {
+            true => answered.await.unwrap_or_default(),
+            false => Moderation::default(),
+        }
+    }
+
     /// Carries out what decisions ask of live meetings.
-    pub async fn apply(&self, effects: Vec<Effect>) {
+    pub async fn apply(&self, effects: &[Effect]) {
         for effect in effects {
-            match effect {
+            match *effect {
                 Effect::EndMeeting(meeting) => self.end(meeting).await,
                 Effect::RemoveAttendee(meeting, attendee) => self.remove_attendee(meeting, attendee).await,
+                Effect::SetCapabilities(meeting, attendee, may) => {
+                    self.tell(meeting, Input::Capabilities(attendee, may)).await;
+                }
+                // Clients hear of it from the transcription itself.
+                Effect::Transcribe(_) => {}
             }
         }
+    }
+
+    /// Lets somebody have what the loudest talkers of the meeting say. False: the mixer has too much to do.
+    pub fn listen(&self, meeting: MeetingId, ear: Ear) -> bool {
+        self.mixer.send(MixerInput::Listen { meeting, ear }).is_ok()
+    }
+
+    /// Who has this seat.
+    pub fn attending(&self, session: SessionId) -> Option<Attending> {
+        self.shared.attending().get(&session).cloned()
+    }
+
+    /// A transcription has something to say to everybody in the meeting.
+    pub async fn transcript(&self, meeting: MeetingId, data: Bytes) {
+        self.tell(meeting, Input::Transcript(data)).await;
     }
 
     /// The meeting has ended: its clients are told so.
     pub async fn end(&self, meeting: MeetingId) {
         if !self.tell(meeting, Input::End).await {
             self.shared.presences.forget(meeting);
+            self.recordings.stop(meeting, "meeting-ended").await;
         }
+    }
+
+    /// Recordings of meetings.
+    pub fn recordings(&self) -> &Recordings {
+        &self.recordings
+    }
+
+    /// Begins to record a meeting, and tells the recording who is in it.
+    pub async fn record(&self, meeting: MeetingId) -> Result<(Shown, bool), NoRecording> {
+        let (shown, is_new) = self.recordings.start(meeting).await?;
+        if is_new {
+            self.tell(meeting, Input::Recorded).await;
+        }
+        Ok((shown, is_new))
     }
 
     /// Who has been connected to which meeting, and since when.
@@ -309,6 +413,7 @@ impl Live {
         if tokio::time::timeout(DRAIN_PATIENCE, emptied).await.is_err() {
             tracing::warn!("some clients did not hear in time that they should reconnect");
         }
+        self.recordings.stop_all().await;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.mixer.stop();
         threads.workers.stop();
@@ -360,6 +465,7 @@ struct MeetingTask {
     shared: Arc<Shared>,
     placement: Placement,
     mixer: MixerInputs,
+    recordings: Arc<Recordings>,
 }
 
 impl MeetingTask {
@@ -378,6 +484,7 @@ impl MeetingTask {
             if self.ended {
                 // Here, because facts come by another way and may have been told after the end was asked for.
                 self.shared.presences.forget(self.id);
+                self.end_recording();
             }
             if self.retire() {
                 break;
@@ -398,20 +505,52 @@ impl MeetingTask {
         true
     }
 
+    /// Closes the files beside everything else, which shall not wait for a disk.
+    fn end_recording(&self) {
+        if self.recordings.knows(self.id) {
+            let (recordings, meeting) = (Arc::clone(&self.recordings), self.id);
+            tokio::spawn(async move { recordings.stop(meeting, "meeting-ended").await });
+        }
+    }
+
     fn handle(&mut self, input: Input) {
         let now = Instant::now();
         match input {
-            Input::Attach { session, who, close_on_error, socket } => {
+            Input::Attach { session, who, may, close_on_error, socket } => {
                 self.sockets.insert(session, socket);
+                self.meeting.handle_known(who.attendee, may);
+                self.shared.attending().insert(session, who.clone());
                 self.meeting.handle_attached(session, who, close_on_error, now);
             }
             Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
             Input::Closed(session) => {
-                self.sockets.remove(&session);
+                self.forget(session);
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
+            Input::Capabilities(attendee, may) => self.meeting.handle_capabilities(attendee, may, now),
+            Input::Decide(decision, answer) => {
+                match decision {
+                    Some(Decision::Muted(attendee, muted)) => self.meeting.handle_muted(attendee, muted, now),
+                    Some(Decision::Waiting(attendee, waiting)) => {
+                        self.meeting.handle_waiting(attendee, waiting, now);
+                    }
+                    Some(Decision::MixRules(rules)) => self.meeting.handle_mix_rules(rules, now),
+                    None => {}
+                }
+                // Whoever asked may have gone.
+                let _ = answer.send(self.meeting.moderation().clone());
+            }
+            Input::Recorded => {
+                for (who, muted) in self.meeting.present() {
+                    self.recordings.note(self.id, &Fact::Joined(who.clone()), now);
+                    if muted {
+                        self.recordings.note(self.id, &Fact::Muted(who, true), now);
+                    }
+                }
+            }
+            Input::Transcript(data) => self.meeting.handle_transcript(data, now),
             Input::End => {
                 self.ended = true;
                 self.meeting.handle_end(now);
@@ -429,13 +568,15 @@ impl MeetingTask {
                 Output::Send { session, message } => self.send(session, ToSocket::Message(message)),
                 Output::Close { session, code, reason } => {
                     self.send(session, ToSocket::Close { code, reason });
-                    self.sockets.remove(&session);
+                    self.forget(session);
                 }
                 Output::Media(request) => self.request(request),
                 Output::Fact(fact) => {
                     tracing::debug!(meeting = %self.id, ?fact, "live meeting");
                     observe::fact(&fact);
-                    self.shared.presences.note(self.id, &fact, Instant::now());
+                    let now = Instant::now();
+                    self.shared.presences.note(self.id, &fact, now);
+                    self.recordings.note(self.id, &fact, now);
                     self.shared.facts.note(self.id, &fact);
                 }
             }
@@ -447,7 +588,7 @@ impl MeetingTask {
         if socket.try_send(message).is_err() {
             // Too slow or gone: without a sender the socket's task closes it, and the client reconnects.
             observe::slow_socket();
-            self.sockets.remove(&session);
+            self.forget(session);
             self.meeting.handle_closed(session, Instant::now());
         }
     }
@@ -459,7 +600,10 @@ impl MeetingTask {
             Asked::Worker(command) => {
                 self.placement.send(session, command).map_err(|error| error.to_string())
             }
-            Asked::Open { echo_of } => self.mixing(MixerInput::Open { meeting, session, echo_of }),
+            Asked::Open { voice, echo_of } => {
+                self.mixing(MixerInput::Open { meeting, session, voice, echo_of })
+            }
+            Asked::Hear { hearing } => self.mixing(MixerInput::Hear { meeting, session, hearing }),
             Asked::Mute { muted } => self.mixing(MixerInput::Mute { meeting, session, muted }),
             Asked::Close => return self.end_media(session),
         };
@@ -467,6 +611,12 @@ impl MeetingTask {
             tracing::warn!(%meeting, %session, reason, "media cannot keep up");
             self.meeting.handle_media(MediaFact::Lost { session, reason }, Instant::now());
         }
+    }
+
+    /// The socket is no more.
+    fn forget(&mut self, session: SessionId) {
+        self.sockets.remove(&session);
+        self.shared.attending().remove(&session);
     }
 
     fn mixing(&self, input: MixerInput) -> Result<(), String> {
@@ -512,6 +662,7 @@ impl Drop for MeetingTask {
         self.shared.meetings().remove(&self.id);
         let sessions: Vec<SessionId> = self.sockets.keys().copied().collect();
         for session in sessions {
+            self.forget(session);
             self.end_media(session);
         }
     }
@@ -554,7 +705,7 @@ mod tests {
             workers: 2,
             attendees_per_worker: 1,
         };
-        Live::start(&config).unwrap()
+        Live::start(&config, std::env::temp_dir()).unwrap()
     }
 
     const MEETING: MeetingId = MeetingId(Uuid::from_u128(1));
@@ -565,7 +716,7 @@ mod tests {
         let who = Attending { attendee, external_user_id: "someone".into(), content: false };
         {
             let opening = Opening { created: Timestamp::now(), limits: LiveLimits::default() };
-            (live.attach(MEETING, opening, who, true, socket).unwrap(), outgoing)
+            (live.attach(MEETING, opening, (who, Capabilities::default()), true, socket).unwrap(), outgoing)
         }
     }
 

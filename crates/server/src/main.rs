@@ -19,8 +19,10 @@ mod mixing;
 mod notify;
 mod observe;
 mod presence;
+mod recording;
 mod shutdown;
 mod store;
+mod transcription;
 mod workers;
 
 fn main() -> std::process::ExitCode {

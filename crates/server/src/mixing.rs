@@ -11,11 +11,13 @@ use std::time::Instant;
 
 use campanile_control::{MeetingId, SessionId};
 use campanile_media::AudioPacket;
-use campanile_mixer::{Profile, TICK};
-use campanile_node::{MeetingMix, TICKS_PER_LEVELS};
+use campanile_mixer::{Hearing, Profile, Said, TICK};
+use campanile_node::{MeetingMix, TICKS_PER_LEVELS, Tape, Voice};
 use campanile_signaling::MediaFact;
+use tokio::sync::mpsc::error::TrySendError as TrySendErrorOfEar;
 
 use crate::observe::{media as observe, panicked};
+use crate::recording::{Tap, Taped};
 use crate::workers::Workers;
 
 /// A thread that was held up makes good at most this many ticks; beyond, it starts afresh from now.
@@ -39,7 +41,14 @@ pub enum MixerInput {
     Open {
         meeting: MeetingId,
         session: SessionId,
+        voice: Voice,
         echo_of: Option<SessionId>,
+    },
+    /// Whom the session hears, and who hears it.
+    Hear {
+        meeting: MeetingId,
+        session: SessionId,
+        hearing: Hearing,
     },
     Mute {
         meeting: MeetingId,
@@ -56,12 +65,32 @@ pub enum MixerInput {
         meeting: MeetingId,
         session: SessionId,
     },
+    /// The meeting is recorded, or no longer.
+    Record {
+        meeting: MeetingId,
+        tap: Option<Tap>,
+    },
+    /// Lets somebody have what the loudest talkers of the meeting say, in place of whoever had it before; until the other
+    /// end is dropped.
+    Listen {
+        meeting: MeetingId,
+        ear: Ear,
+    },
     Audio(AudioPacket),
     Stop,
     /// A mistake of ours in the mix of this meeting.
     #[cfg(test)]
     Fault(MeetingId),
 }
+
+/// Talkers whom an ear hears at once: as many as Chime transcribes.
+pub const OVERHEARD: usize = 2;
+
+/// What the loudest talkers said in one tick, the loudest first.
+pub type Tick = Vec<(SessionId, Said)>;
+
+/// Carries ticks away. The mixer never waits for it: what finds no room is dropped and counted.
+pub type Ear = tokio::sync::mpsc::Sender<Tick>;
 
 /// The mixer's queue is full: the input was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +155,16 @@ impl MixerThread {
         levels: impl LevelOutlet,
     ) -> std::io::Result<Self> {
         let audio = Arc::clone(&inputs.audio);
-        let looped = Loop { queue, audio, workers, levels, mixes: HashMap::new(), ticks: 0 };
+        let looped = Loop {
+            queue,
+            audio,
+            workers,
+            levels,
+            mixes: HashMap::new(),
+            taps: HashMap::new(),
+            ears: HashMap::new(),
+            ticks: 0,
+        };
         let thread = std::thread::Builder::new().name("mixer".into()).spawn(move || looped.run())?;
         Ok(Self { inputs, thread: Some(thread) })
     }
@@ -156,6 +194,10 @@ struct Loop<L> {
     workers: Workers,
     levels: L,
     mixes: HashMap<MeetingId, MeetingMix>,
+    /// Recordings, of meetings with and without a mix. As many as there may be recordings.
+    taps: HashMap<MeetingId, Tap>,
+    /// At most one for each meeting that is transcribed.
+    ears: HashMap<MeetingId, Ear>,
     ticks: u32,
 }
 
@@ -200,8 +242,11 @@ impl<L: LevelOutlet> Loop<L> {
     fn take(&mut self, input: MixerInput, now: Instant) {
         let meeting = match &input {
             MixerInput::Open { meeting, .. }
+            | MixerInput::Hear { meeting, .. }
             | MixerInput::Mute { meeting, .. }
             | MixerInput::Profile { meeting, .. }
+            | MixerInput::Record { meeting, .. }
+            | MixerInput::Listen { meeting, .. }
             | MixerInput::Close { meeting, .. } => *meeting,
             MixerInput::Audio(packet) => {
                 self.audio.fetch_sub(1, Ordering::Relaxed);
@@ -229,7 +274,14 @@ impl<L: LevelOutlet> Loop<L> {
 
     fn handle(&mut self, input: MixerInput, now: Instant) {
         match input {
-            MixerInput::Open { meeting, session, echo_of } => self.open(meeting, session, echo_of),
+            MixerInput::Open { meeting, session, voice, echo_of } => {
+                self.open(meeting, session, voice, echo_of);
+            }
+            MixerInput::Hear { meeting, session, hearing } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_hearing(session, hearing);
+                }
+            }
             MixerInput::Mute { meeting, session, muted } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.set_muted(session, muted);
@@ -240,6 +292,15 @@ impl<L: LevelOutlet> Loop<L> {
                     mix.set_profile(session, profile);
                 }
             }
+            MixerInput::Record { meeting, tap } => {
+                if let Some(mix) = self.mixes.get_mut(&meeting) {
+                    mix.set_taped(tap.is_some());
+                }
+                match tap {
+                    Some(tap) => self.taps.insert(meeting, tap),
+                    None => self.taps.remove(&meeting),
+                };
+            }
             MixerInput::Close { meeting, session } => {
                 if let Some(mix) = self.mixes.get_mut(&meeting) {
                     mix.close(session);
@@ -247,6 +308,10 @@ impl<L: LevelOutlet> Loop<L> {
                         self.mixes.remove(&meeting);
                     }
                 }
+            }
+            MixerInput::Listen { meeting, ear } => {
+                self.ears.retain(|_, ear| !ear.is_closed());
+                self.ears.insert(meeting, ear);
             }
             MixerInput::Audio(packet) => {
                 if let Some(mix) = self.mixes.get_mut(&packet.meeting) {
@@ -261,18 +326,21 @@ impl<L: LevelOutlet> Loop<L> {
 }
 
 impl<L: LevelOutlet> Loop<L> {
-    fn open(&mut self, meeting: MeetingId, session: SessionId, echo_of: Option<SessionId>) {
+    fn open(&mut self, meeting: MeetingId, session: SessionId, voice: Voice, echo_of: Option<SessionId>) {
         let mix = match self.mixes.entry(meeting) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => match MeetingMix::new() {
-                Ok(mix) => entry.insert(mix),
+                Ok(mut mix) => {
+                    mix.set_taped(self.taps.contains_key(&meeting));
+                    entry.insert(mix)
+                }
                 Err(error) => {
                     tracing::error!(%meeting, %error, "no mix for this meeting: its attendees hear nothing");
                     return;
                 }
             },
         };
-        mix.open(session, echo_of);
+        mix.open(session, voice, echo_of);
     }
 
     fn tick(&mut self, at: Instant) {
@@ -287,7 +355,18 @@ impl<L: LevelOutlet> Loop<L> {
                 continue;
             }
             frames.extend(std::iter::from_fn(|| mix.poll_output()));
+            if let (Some(tap), Some(Tape { mix: sound, packets })) = (self.taps.get(meeting), mix.take_tape())
+                && !tap.tick(Taped { at, mix: sound, packets })
+            {
+                mix.set_taped(false);
+                self.taps.remove(meeting);
+            }
             observe::mix_tick(&mix.counters());
+            if let Some(ear) = self.ears.get(meeting)
+                && let Err(TrySendErrorOfEar::Full(_)) = ear.try_send(mix.loudest(OVERHEARD))
+            {
+                observe::transcription_overflow();
+            }
             if tell_levels {
                 let (before, now) = mix.fates();
                 observe::mix_fates(&before, &now);
@@ -308,6 +387,7 @@ mod tests {
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
+    use campanile_control::AttendeeId;
     use uuid::Uuid;
 
     use super::*;
@@ -317,7 +397,8 @@ mod tests {
     }
 
     fn open(of: u128, session: u64) -> MixerInput {
-        MixerInput::Open { meeting: meeting(of), session: SessionId(session), echo_of: None }
+        let voice = Voice { attendee: AttendeeId(Uuid::from_u128(session.into())), content: false };
+        MixerInput::Open { meeting: meeting(of), session: SessionId(session), voice, echo_of: None }
     }
 
     fn packet(sequence: u64) -> MixerInput {
@@ -386,6 +467,27 @@ mod tests {
         assert_eq!(inputs.audio.load(Ordering::Relaxed), AUDIO_QUEUE);
         let taken = (0..100_000).take_while(|session| inputs.send(open(1, *session)).is_ok()).count();
         assert_eq!(taken, STATE_QUEUE);
+    }
+
+    #[test]
+    fn an_ear_that_nobody_empties_stops_nobody_and_one_that_is_dropped_is_forgotten() {
+        let (inputs, mut thread, facts) = mixer(Duration::ZERO);
+        let (ear, mut ticks) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Listen { meeting: meeting(1), ear: ear.clone() }).unwrap();
+        inputs.send(open(1, 1)).unwrap();
+        // Ten ticks a report: the ear is long full.
+        levels_name(&facts, 1);
+        levels_name(&facts, 1);
+        assert_eq!(ticks.blocking_recv(), Some(Vec::new()), "nobody says anything");
+        let (other, mut others) = tokio::sync::mpsc::channel(2);
+        inputs.send(MixerInput::Listen { meeting: meeting(1), ear: other }).unwrap();
+        assert!(others.blocking_recv().is_some(), "it takes the place of the first");
+        drop(ear);
+        while ticks.blocking_recv().is_some() {}
+        drop(others);
+        inputs.send(open(1, 2)).unwrap();
+        levels_name(&facts, 2);
+        thread.stop();
     }
 
     #[test]

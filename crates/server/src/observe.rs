@@ -29,7 +29,9 @@ const ENCODE_BUCKETS: [f64; 8] = [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0];
 
 const API_CALLS: &str = "campanile_api_calls_total";
 const API_SECONDS: &str = "campanile_api_call_seconds";
-const CLIENT_EVENTS: &str = "campanile_client_event_requests_total";
+const CLIENT_EVENTS: &str = "campanile_client_events_total";
+const CLIENT_EVENTS_LOST: &str = "campanile_client_events_lost_total";
+const CLIENT_EVENT_REQUESTS: &str = "campanile_client_event_requests_total";
 const CONNECTIONS: &str = "campanile_http_connections";
 const CONNECTIONS_REFUSED: &str = "campanile_http_connections_refused_total";
 const FOREIGN_REQUESTS: &str = "campanile_http_foreign_requests_total";
@@ -48,8 +50,20 @@ const FACTS_LOST: &str = "campanile_attendee_facts_lost_total";
 const BUILD: &str = "campanile_build_info";
 
 /// Libraries whose finer lines hold what must never be logged: `is` writes ICE passwords, `tungstenite` whole signaling
-/// messages. What they say at INFO and above passes; nothing that the filter says lets the rest through.
-const TELLTALES: [&str; 3] = ["is", "tungstenite", "tokio_tungstenite"];
+/// messages, the `aws_` ones what people say and signatures. What they say at INFO and above passes; nothing that the filter
+/// says lets the rest through.
+const TELLTALES: [&str; 10] = [
+    "is",
+    "tungstenite",
+    "tokio_tungstenite",
+    "aws_runtime",
+    "aws_sdk_transcribestreaming",
+    "aws_sigv4",
+    "aws_smithy_eventstream",
+    "aws_smithy_http",
+    "aws_smithy_runtime",
+    "aws_smithy_runtime_api",
+];
 
 /// Sends log lines to standard error. Standard output is for the printed block of `dev`.
 pub fn start_logs(config: &LogConfig) {
@@ -110,8 +124,13 @@ fn describe() {
     );
     describe_counter!(
         CLIENT_EVENTS,
-        "Requests to EventIngestionUrl. Their events are counted here and discarded"
+        "What clients told of their meetings, by the SDK's name for it, or `other`"
     );
+    describe_counter!(
+        CLIENT_EVENTS_LOST,
+        "Events of clients that are on no timeline, by cause: too many in a request, or the timeline is full"
+    );
+    describe_counter!(CLIENT_EVENT_REQUESTS, "Requests to EventIngestionUrl, by HTTP status");
     describe_gauge!(CONNECTIONS, "Open TCP connections, WebSockets included");
     describe_counter!(CONNECTIONS_REFUSED, "Connections answered 503 because http.max_connections were open");
     describe_counter!(FOREIGN_REQUESTS, "Requests refused because of their Host or Origin header, by header");
@@ -141,7 +160,7 @@ fn describe() {
         "Joins, leaves and cameras that made no event because the store was too far behind"
     );
     describe_gauge!(BUILD, "Always 1; the label says which version runs");
-    begin_at_zero(&[CLIENT_EVENTS, CONNECTIONS_REFUSED, FACTS_LOST, PANICS]);
+    begin_at_zero(&[CONNECTIONS_REFUSED, FACTS_LOST, PANICS]);
 }
 
 /// Shows counters before their first count: an alarm on growth needs something to grow from.
@@ -179,9 +198,21 @@ pub fn meeting_ended(reason: &'static str) {
     counter!(MEETINGS_ENDED, "reason" => reason).increment(1);
 }
 
-/// A client delivered events.
-pub fn client_events() {
-    counter!(CLIENT_EVENTS).increment(1);
+/// A client's request with events was answered.
+pub fn client_event_request(status: u16) {
+    counter!(CLIENT_EVENT_REQUESTS, "status" => status.to_string()).increment(1);
+}
+
+/// A client told of this. The name is one of a list.
+pub fn client_event(name: &'static str) {
+    counter!(CLIENT_EVENTS, "event" => name).increment(1);
+}
+
+/// So many events were not kept.
+pub fn client_events_lost(cause: &'static str, events: usize) {
+    if events > 0 {
+        counter!(CLIENT_EVENTS_LOST, "cause" => cause).increment(u64::try_from(events).unwrap_or(u64::MAX));
+    }
 }
 
 /// A connection was accepted (+1) or is gone (-1).
@@ -254,6 +285,7 @@ mod tests {
         tracing::subscriber::with_default(lines(&config, move || copy.clone(), false), || {
             tracing::debug!(target: "is::agent", "remote credentials: hush");
             tracing::trace!(target: "tungstenite::protocol::frame", "payload: hush");
+            tracing::trace!(target: "aws_smithy_http::event_stream::receiver", "payload: hush");
             tracing::info!(target: "is::agent", "stays");
             tracing::debug!(target: "issue", "stays");
             tracing::trace!("stays");

@@ -62,7 +62,9 @@ impl Presences {
             | Fact::Left(_)
             | Fact::Dropped(_)
             | Fact::VideoStarted(_)
-            | Fact::VideoStopped(_) => {}
+            | Fact::VideoStopped(_)
+            | Fact::Muted(..)
+            | Fact::Waiting(..) => {}
         }
     }
 

@@ -379,7 +379,10 @@ async fn no_log_holds_a_secret() {
     let turn = format!("X-Chime-Auth-Token: _aws_wt_session={token}\r\n");
     assert!(running.post("/v2/turn_sessions", "{}", &turn).starts_with("HTTP/1.1 403"));
     let bearer = format!("Authorization: Bearer {token}\r\n");
-    assert!(running.post("/v1/client-events", "{}", &bearer).starts_with("HTTP/1.1 200"));
+    let events = r#"{"events": []}"#;
+    assert!(running.post("/v1/client-events", events, &bearer).starts_with("HTTP/1.1 200"));
+    let beacon = format!(r#"{{"events": [], "authorization": "{token}"}}"#);
+    assert!(running.post("/v1/client-events?beacon=1", &beacon, "").starts_with("HTTP/1.1 200"));
     let signed = "Authorization: AWS4-HMAC-SHA256 Credential=campanile-dev/20260101/us-east-1/chime/aws4_request, \
                   SignedHeaders=host;x-amz-date, Signature=\
                   00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff\r\nX-Amz-Date: 20260101T000000Z\r\n";

@@ -21,13 +21,15 @@
 pub mod close;
 pub mod frame;
 mod live;
-mod rate;
+pub mod rate;
 pub mod refusal;
 pub mod sdp_text;
 pub mod token;
+pub mod transcript;
 
 pub use frame::CodecCapability as Codec;
 pub use live::{
-    Attending, BITRATES_EVERY, Counters, DROP_GRACE, Fact, INDEX_PACE, LEAVE_LINGER, Level, LiveLimits,
-    LiveMeeting, MediaFact, MediaRequest, Output, PRE_JOIN_LIFETIME, SendLayer, Track, Wish,
+    Attending, BITRATES_EVERY, Counters, DROP_GRACE, Fact, Hearing, INDEX_PACE, LEAVE_LINGER, Level,
+    LiveLimits, LiveMeeting, MOST_MIXES, MOST_RULES, MediaFact, MediaRequest, MixRules, MixRulesError,
+    Moderation, Output, PRE_JOIN_LIFETIME, SendLayer, Track, Wish,
 };

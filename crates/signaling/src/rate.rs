@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 /// A rate in events per second, with the burst that is allowed after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rate {
-    pub(crate) per_second: u32,
-    pub(crate) burst: u32,
+pub struct Rate {
+    /// What comes back in a second.
+    pub per_second: u32,
+    /// What may come at once, after a rest.
+    pub burst: u32,
 }
 
 /// What is left of a [`Rate`]. Exact: it counts in billionths of an event and drops nothing in rounding.
 #[derive(Debug, Clone)]
-pub(crate) struct Bucket {
+pub struct Bucket {
     rate: Rate,
     /// In billionths, at most `burst` events.
     level: u64,
@@ -22,12 +24,13 @@ pub(crate) struct Bucket {
 const WHOLE: u64 = 1_000_000_000;
 
 impl Bucket {
-    pub(crate) fn new(rate: Rate) -> Self {
+    /// A bucket that is full.
+    pub fn new(rate: Rate) -> Self {
         Self { rate, level: full(rate), filled: None }
     }
 
     /// Takes one event, or says that there is none to take.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
+    pub fn take(&mut self, now: Instant) -> bool {
         self.fill(now);
         match self.level.checked_sub(WHOLE) {
             Some(level) => {
@@ -38,8 +41,14 @@ impl Bucket {
         }
     }
 
+    /// The whole burst is there: nothing is remembered any more.
+    pub fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.level == full(self.rate)
+    }
+
     /// Less than half of the burst is left.
-    pub(crate) fn is_drained(&mut self, now: Instant) -> bool {
+    pub fn is_drained(&mut self, now: Instant) -> bool {
         self.fill(now);
         self.level < full(self.rate) / 2
     }
@@ -73,6 +82,16 @@ mod tests {
         assert_eq!(taken(&mut bucket, Duration::from_millis(100)), 1);
         assert_eq!(taken(&mut bucket, Duration::from_secs(9)), 5, "never more than the burst");
         assert_eq!(taken(&mut bucket, Duration::from_secs(1)), 0, "time that runs back gives nothing");
+    }
+
+    #[test]
+    fn is_full_again_after_a_rest() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(Rate { per_second: 1, burst: 2 });
+        assert!(bucket.is_full(start));
+        bucket.take(start);
+        assert!(!bucket.is_full(start + Duration::from_millis(999)));
+        assert!(bucket.is_full(start + Duration::from_secs(1)));
     }
 
     #[test]

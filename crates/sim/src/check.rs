@@ -9,6 +9,9 @@ use crate::world::{Host, World};
 /// How long a tile whose layer fits its link may stand still.
 pub const MOST_STILL: Duration = Duration::from_secs(2);
 
+/// How long a client may be sent more than the estimate of its link.
+pub const MOST_ABOVE: Duration = Duration::from_secs(1);
+
 /// What a scenario knows of its networks.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conditions {
@@ -18,8 +21,7 @@ pub struct Conditions {
     pub churn: bool,
     /// Tiles are watched for standing still.
     pub tiles_fit: bool,
-    /// Nobody is to be sent more than its link takes for longer than a second. To be held against the server's estimate
-    /// (BITRATES) once the server divides it.
+    /// Nobody is to be sent more than its link takes for longer than a second.
     pub links_fit: bool,
 }
 
@@ -55,6 +57,10 @@ pub fn violations(world: &World, conditions: Conditions) -> Vec<String> {
                 host.watches().map(|watch| watch.seconds_above(bandwidth.bps / 8)).find(|above| *above > 1)
         {
             of_host.push(format!("{above} seconds in a row above the {} bit/s of its link", bandwidth.bps));
+        }
+        let above = host.session().map_or(Duration::ZERO, |session| world.node().longest_above(session));
+        if above > MOST_ABOVE {
+            of_host.push(format!("its tiles were given more than the estimate of its link for {above:?}"));
         }
         let tiles = host.ended_tiles().iter().chain(host.client().tiles());
         for tile in tiles {

@@ -4,12 +4,9 @@
 //! Knows: the pure crates, and how to move values between them. Must not know: sockets, threads, the clock (but for the
 //! `Instant` at which virtual time begins).
 //!
-//! The same seed gives the same run: `World::fingerprint` is a hash of it, see `trace` for what it covers. Two things are
-//! out of our hands. The crypto libraries draw from the system, so that certificates, DTLS and SRTP bytes differ; they are
-//! kept out of the hash, and handshakes out of what links do to packets. And the library under the sessions keeps streams
-//! in hash maps, whose order the standard library draws for each process: where several videos share a connection, what
-//! is lost and resent at one moment is resent in another order, and runs drift apart. With one video to a connection runs
-//! are the same to the byte; with several, a seed that fails may need a few runs to fail again.
+//! The same seed gives the same run: `World::fingerprint` is a hash of it, see `trace` for what it covers. What libraries
+//! draw from the system (the order of hash maps, the jitter of handshakes) comes from the seed where the tests run
+//! (`tests/scenarios/entropy.rs`); keys, certificates and what they sign do not, and are kept out of the hash.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "virtual time begins somewhere"))]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use campanile_control::{AttendeeId, MeetingId, SessionId};
@@ -59,6 +59,8 @@ pub struct Node {
     wall_ms: i64,
     facts: Vec<Fact>,
     lost: Vec<String>,
+    /// How long each session's tiles have been given more than the estimate of its link now, and at most.
+    above: BTreeMap<SessionId, (Duration, Duration)>,
     outputs: Vec<NodeOutput>,
 }
 
@@ -107,6 +109,7 @@ impl Node {
             wall_ms,
             facts: Vec::new(),
             lost: Vec::new(),
+            above: BTreeMap::new(),
             outputs: Vec::new(),
         }
     }
@@ -143,6 +146,12 @@ impl Node {
         if let Some(worker) = self.workers.get_mut(worker) {
             worker.handle_datagram(PathId::udp(from), data, now);
         }
+        self.settle(now);
+    }
+
+    /// An operator decides something about the meeting.
+    pub(crate) fn moderate(&mut self, decide: impl FnOnce(&mut LiveMeeting, Instant), now: Instant) {
+        decide(&mut self.meeting, now);
         self.settle(now);
     }
 
@@ -193,6 +202,11 @@ impl Node {
         &self.lost
     }
 
+    /// How long a session's tiles were given more than the estimate of its link, at a stretch.
+    pub fn longest_above(&self, session: SessionId) -> Duration {
+        self.above.get(&session).map_or(Duration::ZERO, |(_, longest)| *longest)
+    }
+
     /// What the meeting has counted.
     pub fn meeting_counters(&self) -> campanile_signaling::Counters {
         self.meeting.counters()
@@ -238,6 +252,17 @@ impl Node {
         for worker in &mut self.workers {
             worker.handle_command(Command::Mix(frames.clone()), now);
         }
+        self.compare_with_estimates();
+    }
+
+    fn compare_with_estimates(&mut self) {
+        for link in self.workers.iter().flat_map(Worker::link_uses) {
+            let Some(estimate) = link.estimate else { continue };
+            let (lately, longest) = self.above.entry(link.session).or_default();
+            let is_above = link.used > estimate && link.is_ours && !link.is_believed;
+            *lately = if is_above { *lately + TICK } else { Duration::ZERO };
+            *longest = (*longest).max(*lately);
+        }
     }
 
     /// Carries requests and facts around until nobody wants anything more.
@@ -276,18 +301,23 @@ impl Node {
     fn ask(&mut self, session: SessionId, asked: Asked, now: Instant) {
         match asked {
             Asked::Worker(command) => self.command(session, command, now),
-            Asked::Open { echo_of } => {
+            Asked::Open { voice, echo_of } => {
                 if self.mix.is_none() {
                     self.mix = MeetingMix::new().ok();
                     self.next_tick = Some(now + TICK);
                 }
                 if let Some(mix) = &mut self.mix {
-                    mix.open(session, echo_of);
+                    mix.open(session, voice, echo_of);
                 }
             }
             Asked::Mute { muted } => {
                 if let Some(mix) = &mut self.mix {
                     mix.set_muted(session, muted);
+                }
+            }
+            Asked::Hear { hearing } => {
+                if let Some(mix) = &mut self.mix {
+                    mix.set_hearing(session, hearing);
                 }
             }
             Asked::Close => {

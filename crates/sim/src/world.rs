@@ -109,6 +109,11 @@ impl Host {
         self.attendee.to_string()
     }
 
+    /// Its session on the server, while it has one.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
     /// What its application heard, volumes apart.
     pub fn events(&self) -> &[Heard] {
         &self.events
@@ -376,6 +381,12 @@ impl World {
             self.fly(now, Cargo::ClosedUp { session });
         }
         self.fly(now, Cargo::ClosedDown { host: index, socket, code: ABNORMAL });
+    }
+
+    /// Lets an operator decide something about the meeting.
+    pub fn moderate(&mut self, decide: impl FnOnce(&mut campanile_signaling::LiveMeeting, Instant)) {
+        self.node.moderate(decide, self.now);
+        self.pump();
     }
 
     /// Ends the meeting.

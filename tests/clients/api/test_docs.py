@@ -9,6 +9,9 @@ import urllib.request
 
 import pytest
 
+from conftest import Api
+from service import BINARY
+
 ROOT = pathlib.Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 QUICK_START = (ROOT / "docs" / "quick-start.md").read_text()
@@ -73,6 +76,30 @@ def test_the_python_of_the_faults_page(own_service, tmp_path):
     )
     assert answer.returncode == 0, answer.stderr
     assert "injected_faults_total{operation=\"CreateMeeting\"} 1" in metrics_of(service)
+
+
+@pytest.mark.new
+@pytest.mark.parametrize("page", ["moderation.md", "recording.md"])
+def test_the_operators_commands_of_a_page(own_service, tmp_path, page):
+    service = own_service().start()
+    api = Api(service)
+    meeting = api.new_meeting()
+    for name in ["ann", "bob", "cleo"]:
+        api.new_attendee(meeting, name)
+    commands = blocks((ROOT / "docs" / page).read_text(), "sh")
+    assert commands
+    script = "\n".join(commands)
+    environment = {
+        "PATH": f"{pathlib.Path(BINARY).parent}:/usr/bin:/bin",
+        "CAMPANILE_ENDPOINT": service.endpoint,
+        "CAMPANILE_OPERATOR_KEY": service.ready["operator_key"],
+    }
+    answer = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=120, env=environment
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert meeting["MeetingId"] in answer.stdout or "waits" in answer.stdout
+    service.stop()
 
 
 def metrics_of(service):

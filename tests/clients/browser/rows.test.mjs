@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 
 import { assertCalm, assertMixMinus, closeAll, turnOnAndOff, World } from './support/meeting.mjs';
 import { Type } from './support/signaling.mjs';
-import { delay } from './support/wait.mjs';
+import { until } from './support/wait.mjs';
 
 const ALONE_MS = 60_000;
 // AWS drops an attendee after 10 to 15 s without packets.
@@ -185,6 +185,46 @@ describe('rows of the checklist', { concurrency: true }, () => {
       await assertCalm([bob]);
       assert.deepEqual((await ann.state()).stops, []);
       await closeAll(tabs);
+    });
+
+    test('row 32: every check of the readiness checker succeeds', { timeout: 120_000 }, async () => {
+      const { tabs } = await world.prepare(1);
+      const [ann] = tabs;
+      // No relay is offered: what the checker does for TCP is to leave out relays over UDP, so it connects as ever.
+      const found = await ann.ask('checkReadiness');
+      assert.deepEqual(found, Object.fromEntries(Object.keys(found).map(check => [check, 'Succeeded'])), await ann.explain());
+      assert.equal(Object.keys(found).length, 9);
+      await ann.close();
+    });
+
+    test('row 33: what clients tell is taken, counted and on the timeline, the last beacon too', async () => {
+      const before = await world.service.metrics();
+      const { meeting, tabs } = await world.meet(1);
+      const [ann] = tabs;
+      const told = async () => (await world.service.operator(`meetings/${meeting.MeetingId}/timeline`)).timeline;
+      const names = async () => (await told()).map(entry => entry.event);
+      // The important ones come at once, the others five seconds later.
+      await ann.until('it has told of its start', async () => (await names()).includes('meetingStartSucceeded'));
+      await ann.until('it has told of the rest', async () => (await names()).includes('meetingStartRequested'), { within: 15_000 });
+      const start = (await told()).find(entry => entry.event === 'meetingStartSucceeded');
+      assert.equal(start.attendee_id, ann.id);
+      assert.ok(start.attributes.meetingStartDurationMs > 0, JSON.stringify(start));
+      assert.match(start.platform, /^amazon-chime-sdk-js 3\.32\.\d+, Chrom/);
+      // It tells two at a time: a third stays with it until the page is left.
+      const last = 'attendeePresenceReceived';
+      await ann.until('it has something left to tell', async () => (await ann.state()).sdkEvents.includes(last));
+      assert.ok(!(await names()).includes(last));
+      await ann.page.goto('about:blank');
+      await until('the beacon is on the timeline', async () => (await names()).includes(last));
+
+      assert.deepEqual((await told()).filter(entry => entry.attendee_id !== ann.id), []);
+      const after = await world.service.metrics();
+      const grown = name => (after.get(name) ?? 0) - (before.get(name) ?? 0);
+      for (const name of ['meetingStartRequested', 'meetingStartSucceeded', last]) {
+        assert.ok(grown(`campanile_client_events_total{event="${name}"}`) >= 1, name);
+      }
+      assert.ok(grown('campanile_client_event_requests_total{status="200"}') >= 3);
+      await ann.close();
     });
   });
 });

@@ -1,8 +1,11 @@
 // Video of the checklist in Chromium: many tiles, layers, priorities, codecs, and what a bad link makes of them.
 import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
 import { COLOURS } from './support/chromium.mjs';
+import { Crowd } from './support/crowd.mjs';
 import { acquainted, assertCalm, closeAll, NAMES, World } from './support/meeting.mjs';
 import { Type } from './support/signaling.mjs';
 import { delay, until } from './support/wait.mjs';
@@ -19,7 +22,11 @@ describe('video of the checklist', { concurrency: 1 }, () => {
   before(async () => {
     world = await World.open({ wire: true, network: { seed: 3 } });
   });
-  after(() => world?.close());
+  const crowds = [];
+  after(async () => {
+    crowds.forEach(crowd => crowd.kill());
+    await world?.close();
+  });
 
   const subscribes = tab => world.wire.said(tab.credentials, Type.SUBSCRIBE).length;
   const sending = async tab => (await tab.ask('stats')).outbound.filter(stream => stream.frames > 0);
@@ -60,32 +67,53 @@ describe('video of the checklist', { concurrency: 1 }, () => {
     });
   }
 
+  /** Publishers without a browser, each with a film of its own colour in turn. */
+  async function gather(meeting, films, count) {
+    const known = new Set((await publishersOf(meeting)).map(one => one.id));
+    const files = films.flatMap(film => ['--video', film]);
+    const counts = ['--attendees', `${count}`, '--cameras', `${count}`, '--talkers', '0', '--subscriptions', '0'];
+    const crowd = new Crowd(world.service, meeting, [...counts, ...files]);
+    crowds.push(crowd);
+    const publishers = await until('the publishers are made', async () => {
+      const made = (await publishersOf(meeting)).filter(one => !known.has(one.id));
+      return made.length === count && made;
+    }, { within: 20_000, explain: () => crowd.said.stderr });
+    return { crowd, publishers };
+  }
+
+  async function publishersOf(meeting) {
+    const { attendees } = await world.service.operator(`meetings/${meeting.MeetingId}/attendees`);
+    const names = Object.keys(COLOURS);
+    return attendees.flatMap(({ attendee_id: id, external_user_id: name }) => {
+      const number = /^loadtest-\w+-(\d+)$/.exec(name)?.[1];
+      return number ? [{ id, name, colour: names[number % names.length] }] : [];
+    });
+  }
+
+  /** A film of each colour, as Chromium encodes it, in files. */
+  async function shoot(tab) {
+    const files = [];
+    for (const [name, rgb] of Object.entries(COLOURS)) {
+      const film = await tab.page.evaluate(colour => window.film(colour), `rgb(${rgb})`);
+      const file = path.join(world.service.root, `${name}.ivf`);
+      await fs.writeFile(file, Buffer.from(film, 'base64'));
+      files.push(file);
+    }
+    return files;
+  }
+
   test('rows 16 and 22: twenty-five tiles, and no room for a twenty-sixth', { timeout: 180_000 }, async () => {
     const { meeting, tabs } = await world.meet(1);
     const [ann] = tabs;
-    const stage = await world.stage.context.newPage();
-    await stage.goto(world.stage.url);
-    await stage.waitForFunction('window.ready === true');
-    const names = Object.keys(COLOURS);
-    const publish = async number => {
-      const attendee = await world.control.attendee(meeting, `publisher-${number}`);
-      const colour = names[number % names.length];
-      await stage.evaluate(
-        ([meeting, attendee, colour]) => window.publish(meeting, attendee, colour),
-        [world.wire.lead(meeting), attendee, `rgb(${COLOURS[colour]})`],
-      );
-      return { id: attendee.AttendeeId, name: attendee.ExternalUserId, colour, attendee };
-    };
-    const crowd = async () => new Map((await stage.evaluate(() => window.crowd())).map(one => [one.id, one]));
-
-    const publishers = [];
-    for (let number = 0; number < MOST_VIDEOS - 1; number += 1) {
-      publishers.push(await publish(number));
+    const films = await shoot(ann);
+    const most = await gather(meeting, films, MOST_VIDEOS - 1);
+    for (const publisher of most.publishers) {
+      await ann.sees(publisher, { within: 30_000 });
     }
     assert.equal((await ann.state()).availability.at(-1), true, 'one place is left');
-    publishers.push(await publish(MOST_VIDEOS - 1));
+    const last = await gather(meeting, films, 1);
     await ann.until('there is no room for its own video', async () => (await ann.state()).availability.at(-1) === false);
-    for (const publisher of publishers) {
+    for (const publisher of [...most.publishers, ...last.publishers]) {
       await ann.sees(publisher, { within: 30_000 });
     }
     // All of them move: every stream has been decoded further.
@@ -97,26 +125,24 @@ describe('video of the checklist', { concurrency: 1 }, () => {
       return [...before].every(([mid, frames]) => now.get(mid) > frames);
     });
 
-    const late = await publish(MOST_VIDEOS);
-    const refused = await until('the twenty-sixth is told', async () => {
-      const one = (await crowd()).get(late.id);
-      return one.unavailable > 0 && one;
-    });
-    assert.deepEqual([refused.sending, refused.stops, refused.starts], [false, 0, 1], 'its tile is gone, the session goes on');
-    assert.ok(!(await ann.ask('tileList')).some(tile => tile.attendee === late.id));
-    assert.equal((await ann.ask('tileList')).length, MOST_VIDEOS);
+    await ann.ask('startVideo');
+    await ann.until('the twenty-sixth is told', async () => (await ann.state()).videoRefusals > 0);
+    assert.equal(await ann.ask('hasStartedLocalVideo'), false, 'its tile is gone');
+    assert.equal((await ann.ask('tileList')).filter(tile => !tile.local).length, MOST_VIDEOS);
+    assert.deepEqual(await sending(ann), []);
 
     // One goes: there is room again, for whoever takes it.
-    await stage.evaluate(id => window.unpublish(id), publishers[0].id);
-    await ann.doesNotSee(publishers[0]);
+    const left = await last.crowd.leave();
+    await ann.doesNotSee(last.publishers[0]);
     await ann.until('there is room', async () => (await ann.state()).availability.at(-1) === true);
     await ann.ask('startVideo');
     await ann.until('its own video goes', async () => (await sending(ann)).length > 0);
-    assert.ok([...(await crowd()).values()].every(one => one.stops === 0));
     await assertCalm(tabs);
-    await stage.evaluate(() => window.disperse());
+    const stayed = await most.crowd.leave();
+    for (const [report, count] of [[left, 1], [stayed, MOST_VIDEOS - 1]]) {
+      assert.deepEqual([report.joined, report.faults, report.reconnects, report.cameras_refused], [count, {}, 0, 0]);
+    }
     await closeAll(tabs);
-    await stage.close();
   });
 
   test('row 17: a tile that is paused stops, and starts again with a keyframe', async () => {

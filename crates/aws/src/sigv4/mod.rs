@@ -1,4 +1,4 @@
-//! Verification of AWS Signature Version 4 in its header form, as Chime's SDKs present it.
+//! AWS Signature Version 4 in its header form, as Chime's SDKs present it: verification, and signing for our own clients.
 //!
 //! Any region is accepted (clients with an endpoint override sign the region they are set to), the service must be
 //! `chime`, which both namespaces sign. The query form (presigned URLs) counts as no credentials at all, and a session
@@ -6,6 +6,7 @@
 
 mod authorization;
 mod canonical;
+mod signing;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ use subtle::ConstantTimeEq;
 
 pub use authorization::{Authorization, Malformed};
 use authorization::{DIGEST, TERMINATOR};
+pub use signing::Signer;
 
 use crate::route::shorten;
 

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 /// Numbers remembered to tell what is late from what came twice: ten seconds.
 const REMEMBERED: usize = 512;
 
+/// Three packets' time: what a browser's jitter buffer has to spare on a good network. A longer pause is heard.
+const GAP: Duration = Duration::from_millis(60);
+
 /// What came of the mix. Numbers only rise, until the connection ends.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MixReport {
@@ -25,6 +28,8 @@ pub struct MixReport {
     pub last: Option<Instant>,
     /// The longest time between two.
     pub longest_pause: Duration,
+    /// Pauses of more than 60 ms.
+    pub gaps: u64,
     /// Timestamps that do not go on by 20 ms with every number. Must be 0.
     pub time_jumps: u64,
 }
@@ -54,7 +59,9 @@ impl MixWatch {
         report.bytes += bytes as u64;
         report.first.get_or_insert(now);
         if let Some(last) = report.last.replace(now) {
-            report.longest_pause = report.longest_pause.max(now.saturating_duration_since(last));
+            let pause = now.saturating_duration_since(last);
+            report.longest_pause = report.longest_pause.max(pause);
+            report.gaps += u64::from(pause > GAP);
         }
         let Some((highest, at)) = self.highest else {
             self.highest = Some((sequence, timestamp));
@@ -70,5 +77,21 @@ impl MixWatch {
         let moved = u64::from(timestamp.wrapping_sub(at));
         report.time_jumps += u64::from(moved != expected & u64::from(u32::MAX));
         self.highest = Some((sequence, timestamp));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_count_from_sixty_milliseconds_on() {
+        let (mut watch, begin) = (MixWatch::default(), Instant::now());
+        for (number, at) in [(1, 0), (2, 20), (3, 80), (4, 141)] {
+            let timestamp = u32::try_from(number * 960).unwrap();
+            watch.handle(number, timestamp, 80, begin + Duration::from_millis(at));
+        }
+        assert_eq!((watch.report().gaps, watch.report().longest_pause), (1, Duration::from_millis(61)));
+        assert_eq!(watch.report().time_jumps, 0);
     }
 }

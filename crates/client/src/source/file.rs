@@ -121,6 +121,14 @@ impl VideoFile {
         self.frames.len()
     }
 
+    /// What it takes on average at so many frames a second, in kbit/s, rounded up.
+    pub fn kbps(&self, framerate: u32) -> u32 {
+        let bytes: usize = self.frames.iter().flat_map(|frame| &frame.units).map(|unit| unit.len()).sum();
+        let bits = (bytes as u64).saturating_mul(8).saturating_mul(framerate.into());
+        let kbps = bits.div_ceil(1_000).div_ceil((self.frames.len() as u64).max(1));
+        u32::try_from(kbps).unwrap_or(u32::MAX)
+    }
+
     /// The place of the first keyframe from `at` on; the file repeats. A file cannot be asked for a keyframe, so that
     /// whoever needs one gets the next there is.
     pub(super) fn keyframe_from(&self, at: usize) -> usize {
@@ -188,6 +196,7 @@ mod tests {
     fn ivf_frames_and_keyframes() {
         let file = VideoFile::ivf(&ivf(*b"VP80", &[&[0x10, 1], &[0x11, 2], &[0x10, 3]])).unwrap();
         assert_eq!((file.frames(), file.size(), file.codec()), (3, (320, 180), VideoCodec::Vp8));
+        assert_eq!((file.kbps(1_000), file.kbps(15)), (16, 1), "6 bytes in 3 frames");
         assert_eq!((file.keyframe_from(0), file.keyframe_from(1), file.keyframe_from(3)), (0, 2, 0));
         let (payloads, keyframe) = file.packets(1, 7);
         assert_eq!((payloads.len(), keyframe), (1, false));

@@ -248,6 +248,7 @@ fn set_capabilities(
         capabilities,
     };
     decision.events.push(event(meeting, now, kind));
+    decision.effects.push(Effect::SetCapabilities(meeting.id, attendee.id, capabilities));
 }
 
 /// The capabilities of an attendee for whom none were asked: those that the meeting's features leave.

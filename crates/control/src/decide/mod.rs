@@ -20,6 +20,7 @@ use crate::outcome::{Outcome, Refusal};
 use crate::scalar::{ClientRequestToken, ExternalUserId};
 
 pub use attendee::{BATCH_MOST, EXCLUDED_MOST, most_with_meeting};
+pub use transcription::region as transcription_region;
 
 /// What must be loaded into the [`Snapshot`] and drawn into [`Fresh`] for one command.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -79,7 +80,9 @@ pub fn needs(write: &Write) -> Needs<'_> {
         Write::Tag { resource, .. } | Write::Untag { resource, .. } => {
             Needs { attendees: resource.attendee().map_or(Who::Nobody, Who::Id), ..of(resource.meeting()) }
         }
-        Write::StartTranscription { meeting, .. } | Write::StopTranscription { meeting } => of(*meeting),
+        Write::StartTranscription { meeting, .. }
+        | Write::StopTranscription { meeting }
+        | Write::TellTranscription { meeting, .. } => of(*meeting),
     }
 }
 
@@ -169,6 +172,9 @@ pub fn decide(
             transcription::start(live(snapshot, *meeting)?, configuration, circumstances)
         }
         Write::StopTranscription { meeting } => transcription::stop(live(snapshot, *meeting)?, now),
+        Write::TellTranscription { meeting, configuration, stage, message } => {
+            transcription::tell(live(snapshot, *meeting)?, configuration, *stage, message.clone(), now)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::{Circumstances, event, nothing};
-use crate::decision::{Change, Decision};
+use crate::decision::{Change, Decision, Effect};
 use crate::event::{Event, EventKind, TranscriptionStage};
 use crate::model::Meeting;
 use crate::outcome::{Outcome, Refusal};
@@ -12,7 +12,7 @@ use crate::transcription::Transcription;
 /// The engine's word for "near the meeting".
 const NEAR_THE_MEETING: &str = "auto";
 
-/// Begins, or goes on under another configuration.
+/// Begins, or goes on under another configuration. That it runs is an event once the engine says so.
 pub(super) fn start(
     meeting: &Meeting,
     configuration: &Transcription,
@@ -29,7 +29,7 @@ pub(super) fn start(
     let mut decision = nothing(Outcome::TranscriptionStarted);
     let kept = Some(configuration.clone());
     decision.changes.push(Change::SetTranscription { meeting: meeting.id, configuration: kept });
-    decision.events.push(stage(meeting, configuration, TranscriptionStage::Started, None, at));
+    decision.effects.push(Effect::Transcribe(meeting.id));
     Ok(decision)
 }
 
@@ -38,7 +38,35 @@ pub(super) fn stop(meeting: &Meeting, at: Timestamp) -> Result<Decision, Refusal
     let mut decision = nothing(Outcome::TranscriptionStopped);
     decision.changes.push(Change::SetTranscription { meeting: meeting.id, configuration: None });
     decision.events.push(stopped);
+    decision.effects.push(Effect::Transcribe(meeting.id));
     Ok(decision)
+}
+
+/// What the engine says of itself. An engine that was told to stop, or to go on under another configuration, may still
+/// say something: that is of nothing any more.
+pub(super) fn tell(
+    meeting: &Meeting,
+    configuration: &Transcription,
+    told: TranscriptionStage,
+    message: Option<String>,
+    at: Timestamp,
+) -> Result<Decision, Refusal> {
+    if meeting.transcription.as_ref() != Some(configuration) {
+        return Err(Refusal::NotTranscribing(meeting.id));
+    }
+    let mut decision = nothing(Outcome::TranscriptionTold);
+    decision.events.push(stage(meeting, configuration, told, message, at));
+    if told == TranscriptionStage::Failed {
+        decision.changes.push(Change::SetTranscription { meeting: meeting.id, configuration: None });
+    }
+    Ok(decision)
+}
+
+/// Where the engine is. Without a region of its own it is asked for where the meeting is.
+#[must_use]
+pub fn region<'a>(meeting: &'a Meeting, configuration: &'a Transcription) -> &'a str {
+    let asked = configuration.text("Region").filter(|region| *region != NEAR_THE_MEETING);
+    asked.unwrap_or(meeting.media_region.as_str())
 }
 
 /// The event that ends a transcription, where there is one.
@@ -54,9 +82,7 @@ fn stage(
     message: Option<String>,
     at: Timestamp,
 ) -> Event {
-    // Without a region of its own the engine is asked for where the meeting is.
-    let asked = configuration.text("Region").filter(|region| *region != NEAR_THE_MEETING);
-    let region = asked.unwrap_or(meeting.media_region.as_str()).to_owned();
+    let region = region(meeting, configuration).to_owned();
     event(
         meeting,
         at,

@@ -99,7 +99,8 @@ impl Client {
         options: &Options,
         now: Instant,
     ) -> (Client, Offered) {
-        let address = SocketAddr::from(([198, 51, 100, u8::try_from(id % 250).unwrap() + 1], 40_000));
+        let port = 40_000 + u16::try_from(id / 250).unwrap();
+        let address = SocketAddr::from(([198, 51, 100, u8::try_from(id % 250).unwrap() + 1], port));
         let mut config = Rtc::builder()
             .set_rtp_mode(true)
             .set_stats_interval(None)

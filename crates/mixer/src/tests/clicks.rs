@@ -3,7 +3,7 @@
 //! A click is a jump: it shows in the second difference of the samples, which is close to nothing for low tones.
 
 use super::*;
-use crate::stream::Stage;
+use crate::stream::{Ears, Stage, Streams};
 
 /// Blocks in which the largest second difference is looked for: 2.5 ms.
 const BLOCK: usize = 120;
@@ -103,11 +103,11 @@ fn move_in(world: &mut World, moving: u64, cold: bool, ticks: usize) -> Findings
             muted = !muted;
             world.mix.set_muted(SlotId(MOVER), muted);
         }
-        for seat in &mut world.mix.seats {
-            let entering = seat.talker.is_some_and(|talker| talker.stage == Stage::Entering);
-            if cold && entering {
-                seat.streams.iter_mut().for_each(|stream| stream.warm = false);
-            }
+        let entering =
+            |seat: &crate::stream::Seat| seat.talker.is_some_and(|talker| talker.stage == Stage::Entering);
+        if cold && world.mix.seats.iter().any(entering) {
+            let own = world.mix.mixes.iter_mut().filter(|(ears, _)| **ears != Ears::ALL);
+            own.flat_map(|(_, streams)| streams.iter_mut()).for_each(|stream| stream.warm = false);
         }
         world.step();
     }
@@ -171,6 +171,11 @@ fn a_sharer_hears_no_click_when_its_content_comes_and_goes() {
     assert!(findings.moving < AUDIBLE, "{}", findings.moving);
 }
 
+/// What all hear who do not talk.
+fn shared(world: &mut World) -> &mut Streams {
+    world.mix.mixes.get_mut(&Ears::ALL).expect("it is always there")
+}
+
 /// Everybody else has a mix of its own, so the shared stream rests until the mover comes back to it.
 fn come_back_to_a_resting_stream(break_it: bool) -> f32 {
     let mut world = World::new();
@@ -184,13 +189,13 @@ fn come_back_to_a_resting_stream(break_it: bool) -> f32 {
         for _ in 0..6 {
             if break_it {
                 let resting = world.mix.seats.iter().any(|seat| seat.talker.is_none());
-                world.mix.shared.iter_mut().for_each(|stream| stream.warm &= !resting);
+                shared(&mut world).iter_mut().for_each(|stream| stream.warm &= !resting);
             }
             world.step();
         }
         world.mix.set_muted(SlotId(MOVER), false);
         world.run(6);
-        rested += usize::from(world.mix.shared.iter().all(|stream| !stream.warm));
+        rested += usize::from(shared(&mut world).iter().all(|stream| !stream.warm));
     }
     assert_eq!(rested, 100);
     let sound = &world.ears[&SlotId(MOVER)].sound[40 * 960..];

@@ -4,6 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::stream::Streams;
 use crate::{Encoding, Profile};
 
 /// One thing that happens to a mix.
@@ -14,6 +15,7 @@ enum Deed {
     Mute(u64, bool),
     Echo(u64, Option<u64>),
     Profile(u64, Profile),
+    Hear(u64, Option<u8>, Option<u8>),
     Packet { slot: u64, skip: i64, jump: i64, level: Option<u8>, red: bool, payload: Vec<u8> },
     Tick(u64),
     Levels,
@@ -66,6 +68,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => (slot.clone(), prop::option::of(0..6_u64)).prop_map(|(slot, sharer)| Deed::Echo(slot, sharer)),
         1 => (slot.clone(), prop::sample::select(Profile::ALL.to_vec()))
             .prop_map(|(slot, profile)| Deed::Profile(slot, profile)),
+        1 => (slot.clone(), any::<Option<u8>>(), any::<Option<u8>>())
+            .prop_map(|(slot, hears, heard_by)| Deed::Hear(slot, hears, heard_by)),
         20 => (slot, skip, jump, level, payload()).prop_map(|(slot, skip, jump, level, (red, payload))| {
             Deed::Packet { slot, skip, jump, level, red, payload }
         }),
@@ -82,6 +86,7 @@ fn live_through(deeds: Vec<Deed>) {
     let mut now = beginning();
     let mut decoders: BTreeMap<SlotId, opus::Decoder> = BTreeMap::new();
     let mut pcm = [0.0; TICK_SAMPLES];
+    let mut ruled = false;
     for deed in deeds {
         match deed {
             Deed::Join(slot) => {
@@ -94,6 +99,15 @@ fn live_through(deeds: Vec<Deed>) {
             }
             Deed::Mute(slot, muted) => mix.set_muted(SlotId(slot), muted),
             Deed::Echo(slot, sharer) => mix.set_echo(SlotId(slot), sharer.map(SlotId)),
+            Deed::Hear(slot, hears, heard_by) => {
+                ruled = true;
+                let owners = |mask: Option<u8>| {
+                    let set = (0..6).filter(|at| mask.is_some_and(|mask| mask >> at & 1 == 1)).map(Owner);
+                    mask.map(|_| Arc::new(set.collect()))
+                };
+                let hearing = Hearing { hears: owners(hears), heard_by: owners(heard_by) };
+                mix.set_hearing(SlotId(slot), hearing);
+            }
             Deed::Profile(slot, profile) => mix.set_profile(SlotId(slot), profile),
             Deed::Packet { slot, skip, jump, level, red, payload } => {
                 let (sequence, timestamp) = streams.entry(slot).or_insert((1_000, 1_000));
@@ -109,12 +123,13 @@ fn live_through(deeds: Vec<Deed>) {
                 now += Duration::from_millis(millis);
                 mix.handle_tick(now);
                 let counters = mix.counters();
-                // Each talker's mix for itself and for its sharer, and the shared one in every profile.
-                assert!(counters.talkers <= 2 && counters.encodes_last_tick <= 2 * counters.talkers + 3);
+                // Each talker's mix for itself and for its sharer, and the shared one in every profile; with rules, one
+                // for each set of two talkers in each profile, and a lane for each slot.
+                let most = if ruled { 4 * 3 + 6 } else { 2 * counters.talkers + 3 };
+                assert!(counters.talkers <= 2 && counters.encodes_last_tick <= most);
                 assert_eq!(counters.faults, 0);
-                let own = mix.seats.iter().flat_map(|seat| seat.streams.iter());
-                let streams = own.chain(mix.shared.iter());
-                for stream in streams {
+                let lanes = mix.shift.iter().flat_map(|shift| &shift.lanes).map(|lane| &lane.stream);
+                for stream in mix.mixes.values().flat_map(Streams::iter).chain(lanes) {
                     assert!(stream.sum.iter().all(|s| s.abs() <= 1.0), "never beyond full scale");
                 }
                 let mut served = BTreeSet::new();

@@ -1,6 +1,8 @@
 //! The command line.
 
 mod events;
+mod exchange;
+mod loadtest;
 mod operator;
 mod print;
 mod ready;
@@ -30,15 +32,21 @@ enum Command {
     /// Run with your own settings: a TOML file, the environment, flags
     #[command(after_help = SERVE_NOTES, next_line_help = true, args_override_self = true)]
     Serve(Serve),
-    /// List, show and end the meetings of a running service
+    /// List, show, moderate and end the meetings of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Meetings(operator::Meetings),
-    /// List and remove the attendees of a meeting of a running service
+    /// List, moderate and remove the attendees of a meeting of a running service
     #[command(subcommand, after_help = operator::NOTES)]
     Attendees(operator::Attendees),
     /// Show the events of a running service, and what could not be delivered
     #[command(subcommand, after_help = operator::NOTES)]
     Events(events::Events),
+    /// Record the meetings of a running service
+    #[command(subcommand, after_help = operator::NOTES)]
+    Recordings(operator::Recordings),
+    /// Drive a service with many clients and say how it fared
+    #[command(after_help = loadtest::NOTES, next_line_help = true, args_override_self = true)]
+    Loadtest(loadtest::Loadtest),
 }
 
 // clap does not wrap lines without another dependency, so the lines are broken here.
@@ -170,6 +178,8 @@ pub fn main() -> ExitCode {
         Command::Meetings(verb) => return operator::meetings(&verb),
         Command::Attendees(verb) => return operator::attendees(&verb),
         Command::Events(verb) => return events::events(&verb),
+        Command::Recordings(verb) => return operator::recordings(&verb),
+        Command::Loadtest(wanted) => return loadtest::main(&wanted),
     };
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -218,5 +228,7 @@ mod tests {
         insta::assert_snapshot!("help_meetings", help(Some("meetings")));
         insta::assert_snapshot!("help_attendees", help(Some("attendees")));
         insta::assert_snapshot!("help_events", help(Some("events")));
+        insta::assert_snapshot!("help_recordings", help(Some("recordings")));
+        insta::assert_snapshot!("help_loadtest", help(Some("loadtest")));
     }
 }

@@ -7,21 +7,17 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
-use hyper_rustls::HttpsConnectorBuilder;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::exchange::{begin, exchange, whole_body};
 use super::print;
 use crate::config::{DEFAULT_DATA_DIR, DEV_OPERATOR_KEY, OPERATOR_KEY_FILE};
 use crate::edge::origin::is_loopback;
 
 /// A service that does not answer within this is not there.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A thousand meetings are about half a mebibyte.
-const LARGEST_ANSWER: usize = 16 << 20;
 /// Meetings that are asked for at once.
 const PAGE: u32 = 1000;
 
@@ -62,6 +58,29 @@ pub(super) enum Meetings {
         #[command(flatten)]
         service: Service,
     },
+    /// Show what happened in a meeting, as the clients of its attendees told it
+    Timeline {
+        /// Its MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// Show who hears whom in a meeting, or say it: for whispers, interpreters, groups
+    MixRules {
+        /// Its MeetingId
+        meeting: String,
+        /// This attendee hears these alone, if anybody; may be given again
+        #[arg(long, value_name = "LISTENER=ATTENDEE,..")]
+        hears: Vec<String>,
+        /// This attendee is heard by these alone, if anybody; may be given again
+        #[arg(long, value_name = "SPEAKER=ATTENDEE,..")]
+        heard_by: Vec<String>,
+        /// Everybody hears everybody again
+        #[arg(long, conflicts_with_all = ["hears", "heard_by"])]
+        clear: bool,
+        #[command(flatten)]
+        service: Service,
+    },
     /// End a meeting: everybody is disconnected
     End {
         /// Its MeetingId
@@ -80,21 +99,116 @@ pub(super) enum Attendees {
         #[command(flatten)]
         service: Service,
     },
+    /// Mute an attendee for all: nobody hears it, and it cannot undo that
+    Mute(One),
+    /// Let an attendee be heard again, unless it has muted itself
+    Unmute(One),
+    /// Move an attendee out of the meeting to wait: it hears and sees nobody, and nobody hears or sees it
+    Hold(One),
+    /// Let an attendee in again that waits
+    Admit(One),
     /// Delete an attendee: it is disconnected, and its join token is void
-    Remove {
-        /// The MeetingId
-        meeting: String,
-        /// The AttendeeId
-        attendee: String,
+    Remove(One),
+}
+
+/// One attendee of a running service.
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The MeetingId
+    meeting: String,
+    /// The AttendeeId
+    attendee: String,
+    #[command(flatten)]
+    service: Service,
+}
+
+impl One {
+    /// Asks something about this attendee; `done` is what is then true of it.
+    pub(super) fn ask(&self, method: Method, what: &str, done: &str) -> anyhow::Result<String> {
+        let (meeting, attendee) = (segment(&self.meeting), segment(&self.attendee));
+        let answer = self.service.ask(method, &format!("meetings/{meeting}/attendees/{attendee}{what}"))?;
+        Ok(self.service.told(&answer, || format!("attendee {} {done}\n", self.attendee)))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Recordings {
+    /// List recordings, the newest first
+    List {
+        /// Those of this MeetingId only
+        meeting: Option<String>,
         #[command(flatten)]
         service: Service,
     },
+    /// Record a meeting: a file for each attendee and one of the mix
+    Start {
+        /// The MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+    /// End the recording of a meeting and close its files
+    Stop {
+        /// The MeetingId
+        meeting: String,
+        #[command(flatten)]
+        service: Service,
+    },
+}
+
+pub(super) fn recordings(verb: &Recordings) -> ExitCode {
+    finish(match verb {
+        Recordings::List { meeting, service } => list_recordings(service, meeting.as_deref()),
+        Recordings::Start { meeting, service } => {
+            service.ask(Method::PUT, &format!("meetings/{}/recording", segment(meeting))).map(|answer| {
+                service.told(&answer, || format!("recording to {}\n", plain(&answer["directory"])))
+            })
+        }
+        Recordings::Stop { meeting, service } => {
+            service.ask(Method::DELETE, &format!("meetings/{}/recording", segment(meeting))).map(|answer| {
+                let seconds = answer["duration_ms"].as_f64().unwrap_or_default() / 1_000.0;
+                service.told(&answer, || match answer["state"].as_str() {
+                    Some("ended") => {
+                        format!("recorded {seconds:.1} s to {}\n", plain(&answer["directory"]))
+                    }
+                    _ => format!(
+                        "{}: {} after {seconds:.1} s in {}\n",
+                        plain(&answer["state"]),
+                        plain(&answer["reason"]),
+                        plain(&answer["directory"])
+                    ),
+                })
+            })
+        }
+    })
+}
+
+fn list_recordings(service: &Service, meeting: Option<&str>) -> anyhow::Result<String> {
+    let path = match meeting {
+        Some(meeting) => format!("meetings/{}/recordings", segment(meeting)),
+        None => "recordings".to_owned(),
+    };
+    let answer = service.ask(Method::GET, &path)?;
+    let recordings = answer["recordings"].as_array().cloned().unwrap_or_default();
+    let columns = [
+        ("RECORDING", "recording_id"),
+        ("MEETING", "meeting_id"),
+        ("STARTED", "started_at"),
+        ("STATE", "state"),
+        ("MS", "duration_ms"),
+        ("DIRECTORY", "directory"),
+    ];
+    Ok(service.told(&answer, || table(&columns, &recordings, "no recordings\n")))
 }
 
 pub(super) fn meetings(verb: &Meetings) -> ExitCode {
     finish(match verb {
         Meetings::List { ended, service } => list_meetings(service, *ended),
         Meetings::Show { meeting, service } => show_meeting(service, meeting),
+        Meetings::Timeline { meeting, service } => show_timeline(service, meeting),
+        Meetings::MixRules { meeting, hears, heard_by, clear, service } => {
+            mix_rules(service, meeting, hears, heard_by, *clear)
+        }
         Meetings::End { meeting, service } => service
             .ask(Method::DELETE, &format!("meetings/{}", segment(meeting)))
             .map(|answer| service.told(&answer, || format!("meeting {meeting} has ended\n"))),
@@ -104,9 +218,11 @@ pub(super) fn meetings(verb: &Meetings) -> ExitCode {
 pub(super) fn attendees(verb: &Attendees) -> ExitCode {
     finish(match verb {
         Attendees::List { meeting, service } => list_attendees(service, meeting),
-        Attendees::Remove { meeting, attendee, service } => service
-            .ask(Method::DELETE, &format!("meetings/{}/attendees/{}", segment(meeting), segment(attendee)))
-            .map(|answer| service.told(&answer, || format!("attendee {attendee} was removed\n"))),
+        Attendees::Mute(one) => one.ask(Method::PUT, "/muted", "is muted for all"),
+        Attendees::Unmute(one) => one.ask(Method::DELETE, "/muted", "is no longer muted for all"),
+        Attendees::Hold(one) => one.ask(Method::PUT, "/waiting", "waits"),
+        Attendees::Admit(one) => one.ask(Method::DELETE, "/waiting", "was let in"),
+        Attendees::Remove(one) => one.ask(Method::DELETE, "", "was removed"),
     })
 }
 
@@ -123,18 +239,36 @@ pub(super) fn finish(printed: anyhow::Result<String>) -> ExitCode {
     }
 }
 
-fn list_meetings(service: &Service, ended: bool) -> anyhow::Result<String> {
-    let mut meetings = Vec::new();
+/// All pages of a list.
+fn whole(service: &Service, path: &str, member: &str) -> anyhow::Result<Vec<Value>> {
+    let mut items = Vec::new();
     let mut after = String::new();
     loop {
-        let path = format!("meetings?ended={ended}&limit={PAGE}{after}");
-        let page = service.ask(Method::GET, &path)?;
-        meetings.extend(page["meetings"].as_array().cloned().unwrap_or_default());
+        let page = service.ask(Method::GET, &format!("{path}limit={PAGE}{after}"))?;
+        items.extend(page[member].as_array().cloned().unwrap_or_default());
         match page["next"].as_u64() {
             Some(next) => after = format!("&after={next}"),
-            None => break,
+            None => return Ok(items),
         }
     }
+}
+
+fn show_timeline(service: &Service, meeting: &str) -> anyhow::Result<String> {
+    let path = format!("meetings/{}/timeline?", segment(meeting));
+    let timeline = whole(service, &path, "timeline")?;
+    let columns = [
+        ("AT", "at"),
+        ("ATTENDEE", "attendee_id"),
+        ("EVENT", "event"),
+        ("ATTRIBUTES", "attributes"),
+        ("PLATFORM", "platform"),
+    ];
+    let table = || table(&columns, &timeline, "nothing was told\n");
+    Ok(service.told(&serde_json::json!({ "timeline": timeline }), table))
+}
+
+fn list_meetings(service: &Service, ended: bool) -> anyhow::Result<String> {
+    let meetings = whole(service, &format!("meetings?ended={ended}&"), "meetings")?;
     let columns = [
         ("MEETING", "meeting_id"),
         ("EXTERNAL ID", "external_meeting_id"),
@@ -166,8 +300,53 @@ fn list_attendees(service: &Service, meeting: &str) -> anyhow::Result<String> {
         ("EXTERNAL ID", "external_user_id"),
         ("CREATED", "created_at"),
         ("CONNECTED", "connected"),
+        ("MUTED", "muted"),
+        ("WAITING", "waiting"),
     ];
     Ok(service.told(&answer, || table(&columns, &attendees, "no attendees\n")))
+}
+
+fn mix_rules(
+    service: &Service,
+    meeting: &str,
+    hears: &[String],
+    heard_by: &[String],
+    clear: bool,
+) -> anyhow::Result<String> {
+    let path = format!("meetings/{}/mix-rules", segment(meeting));
+    let listeners = hears.iter().map(|text| rule(text, "listener", "hears"));
+    let speakers = heard_by.iter().map(|text| rule(text, "speaker", "heard_by"));
+    let rules = listeners.chain(speakers).collect::<anyhow::Result<Vec<Value>>>()?;
+    let answer = match (clear, rules.is_empty()) {
+        (true, _) => service.ask(Method::DELETE, &path)?,
+        (false, true) => service.ask(Method::GET, &path)?,
+        (false, false) => service.ask_with(Method::PUT, &path, &serde_json::json!({ "rules": rules }))?,
+    };
+    Ok(service.told(&answer, || {
+        let rules = answer["rules"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let list = |set: &Value| -> String {
+            let names: Vec<String> = set.as_array().into_iter().flatten().map(plain).collect();
+            if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+        };
+        let line = |rule: &Value| match rule.get("listener") {
+            Some(listener) => format!("{} hears only {}\n", plain(listener), list(&rule["hears"])),
+            None => format!("{} is heard only by {}\n", plain(&rule["speaker"]), list(&rule["heard_by"])),
+        };
+        if rules.is_empty() {
+            "everybody hears everybody\n".to_owned()
+        } else {
+            rules.iter().map(line).collect()
+        }
+    }))
+}
+
+/// `WHO=A,B` as the API has it.
+fn rule(text: &str, who: &str, others: &str) -> anyhow::Result<Value> {
+    let Some((one, list)) = text.split_once('=') else {
+        bail!("`{text}` is no rule: write ATTENDEE=ATTENDEE,ATTENDEE or ATTENDEE= for nobody")
+    };
+    let list: Vec<&str> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    Ok(serde_json::json!({ (who): one.trim(), (others): list }))
 }
 
 /// A value on one line; texts without quotes, and without what could move a terminal's cursor.
@@ -236,19 +415,24 @@ impl Service {
 
     /// One request; its answer, or why there is none.
     pub(super) fn ask(&self, method: Method, path: &str) -> anyhow::Result<Value> {
-        let request = self.request(method, path)?.body(Empty::new()).context(UNSENDABLE)?;
-        let endpoint = self.endpoint.trim_end_matches('/');
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request)).await });
-        let (status, body) =
-            answered.map_err(|_| anyhow!("{endpoint} does not answer"))?.with_context(|| {
-                format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
-            })?;
-        read(endpoint, status, &body)
+        self.request(method, path, Bytes::new())
     }
 
-    fn request(&self, method: Method, path: &str) -> anyhow::Result<http::request::Builder> {
-        let endpoint = self.endpoint.trim_end_matches('/');
+    /// The same with something to say.
+    fn ask_with(&self, method: Method, path: &str, said: &Value) -> anyhow::Result<Value> {
+        self.request(method, path, said.to_string().into())
+    }
+
+    fn request(&self, method: Method, path: &str, body: Bytes) -> anyhow::Result<Value> {
+        let request = self.made(method, path)?.body(Full::new(body)).context(UNSENDABLE)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let answered = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange(request)).await });
+        let (status, body) = self.reached(answered)?;
+        self.read(status, &body)
+    }
+
+    fn made(&self, method: Method, path: &str) -> anyhow::Result<http::request::Builder> {
+        let endpoint = self.name();
         let url: Uri = format!("{endpoint}/admin/v1/{path}")
             .parse()
             .map_err(|_| anyhow!("`{endpoint}` is no URL; write --endpoint http://HOST:PORT"))?;
@@ -266,24 +450,17 @@ impl Service {
         after: Option<&str>,
         mut heard: impl FnMut(&str),
     ) -> anyhow::Result<()> {
-        let mut request = self.request(Method::GET, path)?;
+        let mut request = self.made(Method::GET, path)?;
         if let Some(id) = after {
             request = request.header("last-event-id", id);
         }
-        let request = request.body(Empty::new()).context(UNSENDABLE)?;
-        let endpoint = self.endpoint.trim_end_matches('/');
+        let request = request.body(Full::default()).context(UNSENDABLE)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let begun = tokio::time::timeout(PATIENCE, begin(request)).await;
-            let answer = begun.map_err(|_| anyhow!("{endpoint} does not answer"))?;
-            let answer = answer.with_context(|| {
-                format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
-            })?;
+            let answer = self.reached(tokio::time::timeout(PATIENCE, begin(request)).await)?;
             let (status, mut body) = (answer.status(), answer.into_body());
             if !status.is_success() {
-                let whole = Limited::new(body, LARGEST_ANSWER).collect().await;
-                let whole = whole.map_err(|error| anyhow!("{error}"))?.to_bytes();
-                return read(endpoint, status, &whole).map(drop);
+                return self.read(status, &whole_body(body).await?).map(drop);
             }
             while let Some(frame) = body.frame().await {
                 if let Some(piece) = frame?.data_ref() {
@@ -293,13 +470,25 @@ impl Service {
             Ok(())
         })
     }
-}
 
-const UNSENDABLE: &str = "the operator's key cannot be sent: it has characters that no header can hold";
+    fn name(&self) -> &str {
+        self.endpoint.trim_end_matches('/')
+    }
 
-/// The answer as a value, or as the reason of a refusal.
-fn read(endpoint: &str, status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
-    {
+    /// What came of a request, or why nothing did.
+    fn reached<T>(
+        &self,
+        answered: Result<anyhow::Result<T>, tokio::time::error::Elapsed>,
+    ) -> anyhow::Result<T> {
+        let endpoint = self.name();
+        answered.map_err(|_| anyhow!("{endpoint} does not answer"))?.with_context(|| {
+            format!("cannot reach {endpoint}; is the service running there? --endpoint URL names another")
+        })
+    }
+
+    /// The answer as a value, or as the reason of a refusal.
+    fn read(&self, status: StatusCode, body: &Bytes) -> anyhow::Result<Value> {
+        let endpoint = self.name();
         let answer: Value = serde_json::from_slice(body)
             .map_err(|_| anyhow!("{endpoint} answered {status}, and not as Campanile does"))?;
         if status.is_success() {
@@ -315,23 +504,7 @@ fn read(endpoint: &str, status: StatusCode, body: &Bytes) -> anyhow::Result<Valu
     }
 }
 
-async fn begin(request: Request<Empty<Bytes>>) -> anyhow::Result<http::Response<hyper::body::Incoming>> {
-    let builder = Client::builder(TokioExecutor::new());
-    Ok(if request.uri().scheme_str() == Some("https") {
-        let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_only().enable_http1().build();
-        builder.build(connector).request(request).await?
-    } else {
-        // Without a look at the system's certificates, which need not be there.
-        builder.build_http().request(request).await?
-    })
-}
-
-async fn exchange(request: Request<Empty<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
-    let answer = begin(request).await?;
-    let status = answer.status();
-    let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
-    Ok((status, body.map_err(|error| anyhow!("{error}"))?.to_bytes()))
-}
+const UNSENDABLE: &str = "the operator's key cannot be sent: it has characters that no header can hold";
 
 #[cfg(test)]
 mod tests {

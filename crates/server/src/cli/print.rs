@@ -1,6 +1,6 @@
 //! The only place that writes to standard output and standard error by hand.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::net::SocketAddr;
 
 use crate::config::{AccessKey, Config, DEV_OPERATOR_KEY, Mode, OperatorKey};
@@ -9,6 +9,21 @@ use crate::config::{AccessKey, Config, DEV_OPERATOR_KEY, Mode, OperatorKey};
 pub(super) fn problem(text: &str) {
     // Nobody is left to tell if standard error is closed.
     let _ = writeln!(io::stderr(), "campanile: {text}");
+}
+
+/// How far something has come. A terminal shows the latest line only.
+pub(super) fn progress(text: &str) {
+    let mut out = io::stderr().lock();
+    let _ = if out.is_terminal() { write!(out, "\r\x1b[K{text}") } else { writeln!(out, "{text}") };
+    let _ = out.flush();
+}
+
+/// Nothing more will be told of it.
+pub(super) fn progress_ends() {
+    let mut out = io::stderr().lock();
+    if out.is_terminal() {
+        let _ = writeln!(out);
+    }
 }
 
 /// A block of text on standard output. A reader that has gone away is no reason to stop.

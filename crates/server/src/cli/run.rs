@@ -19,6 +19,7 @@ use super::ready::Ready;
 use crate::app::App;
 use crate::config::{Config, Mode, OperatorKey, Secret, StoreConfig};
 use crate::edge::faults::Faults;
+use crate::edge::ingestion::Ingestion;
 use crate::edge::origin::OriginRules;
 use crate::edge::{http, listener};
 use crate::housekeeping;
@@ -29,6 +30,7 @@ use crate::notify;
 use crate::observe;
 use crate::shutdown::{DRAIN_PATIENCE, RUNTIME_PATIENCE, STORE_PATIENCE, Shutdown, Signals};
 use crate::store::{Store, StoreSettings};
+use crate::transcription::{Engine, Transcribers};
 
 /// The label of the join-token key, and the number that its tokens carry.
 const JOIN_LABEL: &str = "campanile join token";
@@ -63,6 +65,7 @@ pub(super) fn run(config: Config, ready_file: Option<PathBuf>) -> anyhow::Result
         keep_up("the end of meetings", &app, lifecycle::run);
         keep_up("the facts of live meetings", &app, notify::run_facts);
         keep_up("notifications", &app, notify::run);
+        tokio::spawn(Transcribers::resume(Arc::clone(&app)));
         signals.requested().await;
         let temporary = data.temporary();
         signals.insist(move || drop(temporary.map(std::fs::remove_dir_all)));
@@ -82,7 +85,7 @@ async fn start(
     let listener = listener::bind(config.http.listen)
         .map_err(|error| cannot_listen("TCP", config.http.listen, "--http", &error.into()))?;
     let http_address = listener.local_addr()?;
-    let live = Live::start(&config.media)
+    let live = Live::start(&config.media, config.recording.directory.clone())
         .map_err(|error| cannot_listen("UDP", config.media.listen, "--media", &error))?;
     let endpoint = config.http.endpoint(http_address);
     let placements = placements(&config, &endpoint, live.media_address())?;
@@ -91,6 +94,8 @@ async fn start(
         OperatorKey::File(path) => Secret::new(keys::load_or_make_text(path)?),
     };
     // What the store says names the database and its causes already: taken as one text, nothing is said twice.
+    let engine = config.transcription.clone().map(Engine::new).transpose();
+    let engine = engine.context("the certificates of this system, for Amazon Transcribe, cannot be read")?;
     let settings = StoreSettings {
         rules: config.limits.rules.clone(),
         sinks: config.notify.operator_sinks(),
@@ -102,6 +107,8 @@ async fn start(
         tokens: JoinTokenKey::new(JOIN_KEY_ID, master.derive(JOIN_LABEL)),
         shutdown: Shutdown::new(),
         unseated: Arc::default(),
+        ingestion: Ingestion::default(),
+        transcribers: Transcribers::new(engine),
         http_address,
         endpoint,
         placements,
@@ -215,7 +222,7 @@ async fn fold_metrics(metrics: PrometheusHandle) {
 }
 
 /// Every socket is a file; the usual soft limit of 1,024 is far below `http.max_connections`.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use super::settings::{Auth, Http, Log, Media, Security, Settings, Store};
+use super::settings::{Auth, Http, Log, Media, Recording, Security, Settings, Store, Transcription};
 use super::sources::{Origins, Overrides};
 use super::{
     AccessKey, AuthConfig, AuthMode, Config, ConfigError, DEFAULT_ACCOUNT, DEFAULT_DATA_DIR, DEFAULT_REGION,
     DEV_ACCESS_KEY_ID, DEV_OPERATOR_KEY, DEV_SECRET_ACCESS_KEY, HttpConfig, LogConfig, LogFormat,
-    MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, Secret, SecurityConfig, StoreConfig,
-    law, notify, sqlite_url,
+    MASTER_KEY_FILE, MediaConfig, Mode, OPERATOR_KEY_FILE, OperatorKey, RECORDINGS, RecordingConfig, Secret,
+    SecurityConfig, StoreConfig, TranscriptionConfig, law, notify, sqlite_url,
 };
 
 const DEFAULT_HTTP_LISTEN: &str = "127.0.0.1:8080";
@@ -49,6 +49,8 @@ pub(super) fn check(mode: Mode, settings: Settings, origins: &Origins, flags: &O
         security: security(mode, &settings.security, origins, &store, &reach)?,
         limits: law::limits(mode, &settings, origins, &regions)?,
         notify: notify::notify(mode, &settings.notify, origins)?,
+        recording: recording(&settings.recording, origins, &store)?,
+        transcription: transcription(&settings.transcription, origins)?,
         log: log(&settings.log, origins)?,
         api: law::api(&settings.api, origins)?,
         faults: law::faults(&flags.faults)?,
@@ -139,6 +141,17 @@ fn media(mode: Mode, written: &Media, origins: &Origins, reach: &Reach) -> Check
     let attendees_per_worker = within(&name, written.attendees_per_worker, 1..=MOST_ATTENDEES_PER_WORKER)?
         .unwrap_or(ATTENDEES_PER_WORKER);
     Ok(MediaConfig { listen, public_host, public_ip, public_port, workers, attendees_per_worker })
+}
+
+fn recording(written: &Recording, origins: &Origins, store: &StoreConfig) -> Checked<RecordingConfig> {
+    let directory = match written.directory.as_deref() {
+        None => store.data_dir.join(RECORDINGS),
+        Some("") => {
+            return refuse(format!("{} is empty: name a directory", origins.name("recording", "directory")));
+        }
+        Some(directory) => PathBuf::from(directory),
+    };
+    Ok(RecordingConfig { directory })
 }
 
 /// A number within its bounds.
@@ -363,6 +376,30 @@ pub(super) fn secret_or_file(
         },
         (text, None) => Ok(text.clone()),
     }
+}
+
+/// An engine is there once it has a key.
+fn transcription(written: &Transcription, origins: &Origins) -> Checked<Option<TranscriptionConfig>> {
+    let pair = [&written.secret_access_key, &written.secret_access_key_file];
+    let secret = secret_or_file("transcription", "secret_access_key", pair, origins)?;
+    let Some(access_key_id) = written.access_key_id.clone() else {
+        let idle = secret.is_some() || written.region.is_some() || written.endpoint.is_some();
+        return match idle {
+            true => refuse(
+                "transcription.access_key_id is not set, so the rest of [transcription] does nothing: set the key that \
+                 Amazon Transcribe knows"
+                    .to_owned(),
+            ),
+            false => Ok(None),
+        };
+    };
+    let Some(secret) = secret.filter(|secret| !secret.is_empty()) else {
+        return refuse("transcription.access_key_id needs transcription.secret_access_key".to_owned());
+    };
+    let name = origins.name("transcription", "endpoint");
+    let endpoint = written.endpoint.as_deref().map(|endpoint| public_url(&name, endpoint)).transpose()?;
+    let (region, secret_access_key) = (written.region.clone(), Secret::new(secret));
+    Ok(Some(TranscriptionConfig { endpoint, region, access_key_id, secret_access_key }))
 }
 
 fn security(

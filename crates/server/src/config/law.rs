@@ -13,6 +13,8 @@ use crate::edge::faults::Spec;
 
 /// The largest number of attendees that a meeting can have (the model's bound of `MeetingFeatures.Attendee.MaxCount`).
 const MOST_ATTENDEES: u64 = 250;
+/// The videos that a Chime client may receive at once.
+const MOST_TILES: u32 = 25;
 /// What AWS raises its quota of replicas to at the most.
 const MOST_REPLICAS: u64 = 40;
 /// The group of nodes that a node and a region belong to when nobody says otherwise.
@@ -69,8 +71,10 @@ pub(super) fn limits(
         Some(other) => return one_of(origins, "api", "token_reuse", other, "\"return\" or \"conflict\""),
     };
     let regions = regions.iter().map(|region| region.name.clone()).collect();
-    let rules = Rules { limits: quotas, regions, token_reuse, transcription: false };
-    Ok(LimitsConfig { rules, ends: ends(limits, origins)? })
+    let transcription = written.transcription.access_key_id.is_some();
+    let rules = Rules { limits: quotas, regions, token_reuse, transcription };
+    let tiles = bounded("tiles", limits.tiles, MOST_TILES, 1, MOST_TILES.into())?;
+    Ok(LimitsConfig { rules, ends: ends(limits, origins)?, tiles })
 }
 
 /// When meetings end by themselves: a set of rules, of which each may be replaced.

@@ -18,6 +18,8 @@ pub(super) struct Settings {
     pub(super) auth: Auth,
     pub(super) notify: Notify,
     pub(super) limits: Limits,
+    pub(super) recording: Recording,
+    pub(super) transcription: Transcription,
     pub(super) security: Security,
     pub(super) log: Log,
 }
@@ -162,10 +164,28 @@ pub(super) struct Limits {
     pub(super) attendees: Option<u64>,
     #[serde(deserialize_with = "number")]
     pub(super) replicas: Option<u64>,
+    #[serde(deserialize_with = "number")]
+    pub(super) tiles: Option<u64>,
     pub(super) end_rules: Option<String>,
     pub(super) idle: Option<String>,
     pub(super) alone: Option<String>,
     pub(super) age: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Recording {
+    pub(super) directory: Option<String>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Transcription {
+    pub(super) access_key_id: Option<String>,
+    pub(super) secret_access_key: Option<String>,
+    pub(super) secret_access_key_file: Option<String>,
+    pub(super) region: Option<String>,
+    pub(super) endpoint: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]

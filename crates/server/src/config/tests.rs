@@ -69,9 +69,11 @@ fn the_example_shows_the_true_defaults() {
         "sqs_",
         "sns_",
         "lambda_",
-        "eventbridge_endpoint",
         "webhook_",
         "file =",
+        "endpoint",
+        // The one of [transcription].
+        "region = \"eu-central-1\"",
     ];
     let lines = uncommented();
     let lines: Vec<_> =
@@ -83,6 +85,32 @@ fn the_example_shows_the_true_defaults() {
     ]);
     let written = load(Mode::Serve, Some(&path), keys, Overrides::default()).unwrap();
     assert_eq!(format!("{written:?}"), format!("{:?}", serve(&[]).unwrap()));
+}
+
+#[test]
+fn an_engine_is_there_once_it_has_a_key() {
+    let none = serve(&[]).unwrap();
+    assert!(none.transcription.is_none() && !none.limits.rules.transcription);
+    let key = ("CAMPANILE_TRANSCRIPTION__ACCESS_KEY_ID", "AKIDENGINE");
+    let secret = ("CAMPANILE_TRANSCRIPTION__SECRET_ACCESS_KEY", "hush");
+    let endpoint = ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "http://127.0.0.1:1");
+    let config = serve(&[key, secret, endpoint]).unwrap();
+    assert!(config.limits.rules.transcription);
+    let engine = config.transcription.unwrap();
+    assert_eq!((engine.access_key_id.as_str(), engine.secret_access_key.reveal()), ("AKIDENGINE", "hush"));
+    assert_eq!((engine.endpoint.as_deref(), engine.region), (Some("http://127.0.0.1:1"), None));
+    for (given, named) in [
+        (&[key][..], "secret_access_key"),
+        (&[secret], "access_key_id"),
+        (&[endpoint], "access_key_id"),
+        (
+            &[key, secret, ("CAMPANILE_TRANSCRIPTION__ENDPOINT", "transcribe")],
+            "CAMPANILE_TRANSCRIPTION__ENDPOINT",
+        ),
+    ] {
+        let error = serve(given).unwrap_err().to_string();
+        assert!(error.contains(named), "{error}");
+    }
 }
 
 #[test]
@@ -336,6 +364,19 @@ fn meetings_end_by_the_rules_that_are_set() {
     assert!(refusal(serve(&[("CAMPANILE_LIMITS__END_RULES", "2020")])).contains("\"today\" or \"2019\""));
     assert!(refusal(serve(&[("CAMPANILE_LIMITS__REPLICAS", "41")])).contains("from 0 to 40"));
     assert_eq!(serve(&[("CAMPANILE_LIMITS__REPLICAS", "0")]).unwrap().limits.rules.limits.replicas, 0);
+}
+
+#[test]
+fn tiles_and_the_directory_of_recordings_can_be_set() {
+    let config = serve(&[]).unwrap();
+    assert_eq!(config.limits.tiles, 25);
+    assert_eq!(config.recording.directory, config.store.data_dir.join("recordings"));
+    let config =
+        serve(&[("CAMPANILE_LIMITS__TILES", "4"), ("CAMPANILE_RECORDING__DIRECTORY", "/srv/r")]).unwrap();
+    assert_eq!((config.limits.tiles, config.recording.directory.as_path()), (4, Path::new("/srv/r")));
+    for text in ["0", "26"] {
+        assert!(refusal(serve(&[("CAMPANILE_LIMITS__TILES", text)])).contains("from 1 to 25"));
+    }
 }
 
 fn region_names(config: &Config) -> Vec<&str> {

@@ -23,9 +23,9 @@ use subtle::ConstantTimeEq as _;
 
 use crate::app::App;
 use crate::edge::api::carry_out;
-use crate::edge::events;
+use crate::edge::{events, moderation};
 use crate::store::events::SinkState;
-use crate::store::{DecideError, KeptMeeting, Unavailable};
+use crate::store::{DecideError, KeptMeeting, TimelineEntry, Unavailable};
 
 /// Meetings on a page that does not say how many it wants, and the most that one may have.
 const PAGE: u32 = 100;
@@ -43,11 +43,13 @@ pub fn routes(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/meetings", get(list_meetings))
         .route("/meetings/{meeting}", get(show_meeting).delete(end_meeting))
         .route("/meetings/{meeting}/attendees", get(list_attendees))
+        .route("/meetings/{meeting}/timeline", get(show_timeline))
         .route("/meetings/{meeting}/attendees/{attendee}", axum::routing::delete(remove_attendee))
         .route("/events", get(events::follow))
         .route("/events/list", get(events::list))
         .route("/deliveries", get(events::deliveries))
         .route("/deliveries/replay", axum::routing::post(events::replay))
+        .merge(moderation::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(|| async {
             refuse(StatusCode::METHOD_NOT_ALLOWED, "this cannot be done with that method")
@@ -83,6 +85,14 @@ async fn let_operators_in(State(app): State<Arc<App>>, request: Request, next: N
 /// Why an operator is refused.
 pub(super) enum Refused {
     NoMeeting(MeetingId),
+    /// The meeting is over.
+    Ended(MeetingId),
+    /// The meeting has no attendee with this id.
+    NoAttendee(AttendeeId),
+    /// What is asked for cannot be now.
+    Conflict(String),
+    /// It was tried, and something in the way of it failed.
+    Failed(String),
     /// What should be an id is none.
     NoId(String),
     /// Query or path cannot be read.
@@ -122,6 +132,12 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Refused::NoMeeting(id) => refuse(StatusCode::NOT_FOUND, &format!("there is no meeting {id}")),
+            Refused::Ended(id) => refuse(StatusCode::CONFLICT, &format!("meeting {id} has ended")),
+            Refused::NoAttendee(id) => {
+                refuse(StatusCode::NOT_FOUND, &format!("there is no attendee {id} in this meeting"))
+            }
+            Refused::Conflict(why) => refuse(StatusCode::CONFLICT, &why),
+            Refused::Failed(why) => refuse(StatusCode::SERVICE_UNAVAILABLE, &why),
             Refused::NoId(text) => {
                 let shown: String = text.chars().take(ID_SHOWN).collect();
                 refuse(StatusCode::BAD_REQUEST, &format!("`{shown}` is no id: ids look like {EXAMPLE}"))
@@ -235,12 +251,18 @@ async fn list_attendees(
     let meeting: MeetingId = id(&meeting?)?;
     let account = app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?.meeting.account;
     let connected = app.live.presences().connected(meeting);
+    let decided = app.live.moderation(meeting).await;
     let (mut attendees, mut after) = (Vec::new(), None);
     loop {
         // A meeting has 250 attendees at the most.
         let page = app.store.attendees_page(&account, meeting, after, MaxResults::whole(NAMESPACE)).await?;
         let is_connected = |attendee: &Attendee| connected.contains(&attendee.id);
-        attendees.extend(page.items.iter().map(|attendee| attendee_shape(attendee, is_connected(attendee))));
+        attendees.extend(page.items.iter().map(|attendee| {
+            let mut shape = attendee_shape(attendee, is_connected(attendee));
+            shape["muted"] = json!(decided.muted.contains(&attendee.id));
+            shape["waiting"] = json!(decided.waiting.contains(&attendee.id));
+            shape
+        }));
         match page.next {
             Some(next) => after = Some(next),
             None => return Ok(Json(json!({ "attendees": attendees }))),
@@ -259,6 +281,39 @@ fn attendee_shape(attendee: &Attendee, connected: bool) -> Value {
         "created_at": attendee.created.to_string(),
         "connected": connected,
     })
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Portion {
+    /// As many as this.
+    limit: Option<u32>,
+    /// Those after the `next` of another page.
+    after: Option<u64>,
+}
+
+async fn show_timeline(
+    State(app): State<Arc<App>>,
+    meeting: Result<Path<String>, PathRejection>,
+    portion: Result<Query<Portion>, QueryRejection>,
+) -> Result<Json<Value>, Refused> {
+    let (meeting, Query(portion)): (MeetingId, _) = (id(&meeting?)?, portion?);
+    app.store.kept_meeting(meeting).await?.ok_or(Refused::NoMeeting(meeting))?;
+    let limit = portion.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
+    let page = app.store.timeline(meeting, portion.after.map(Cursor), limit).await?;
+    let shape = |(attendee, entry): &(AttendeeId, TimelineEntry)| {
+        json!({
+            "at": entry.at.to_string(),
+            "received_at": entry.received.to_string(),
+            "source": "client",
+            "attendee_id": attendee.to_string(),
+            "event": entry.event,
+            "platform": entry.platform,
+            "attributes": entry.attributes,
+        })
+    };
+    let entries: Vec<Value> = page.items.iter().map(shape).collect();
+    Ok(Json(json!({ "timeline": entries, "next": page.next.map(|Cursor(place)| place) })))
 }
 
 async fn remove_attendee(

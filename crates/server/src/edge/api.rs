@@ -13,7 +13,7 @@ use campanile_aws::namespace::{self, Signs};
 use campanile_aws::render::{self, Context};
 use campanile_aws::route::{Call, Route};
 use campanile_aws::{parse, route, sigv4};
-use campanile_control::{AccountId, Command, Namespace, Operation, Outcome};
+use campanile_control::{self as control, AccountId, Command, Namespace, Operation, Outcome};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use crate::edge::body;
 use crate::edge::faults::{self, Effect};
 use crate::observe;
 use crate::store::{DecideError, Unavailable};
+use crate::transcription::Transcribers;
 
 /// The largest legal call, 100 attendees with tags, stays under 200 KiB.
 const LARGEST_BODY: usize = 1 << 20;
@@ -206,7 +207,14 @@ pub async fn carry_out(app: &Arc<App>, command: Command) -> Result<Outcome, Deci
     let app = Arc::clone(app);
     let task = tokio::spawn(async move {
         let decided = app.store.decide(command).await?;
-        app.live.apply(decided.effects).await;
+        app.live.apply(&decided.effects).await;
+        for effect in decided.effects {
+            match effect {
+                control::Effect::Transcribe(meeting) => Transcribers::look(&app, meeting).await,
+                control::Effect::EndMeeting(meeting) => Transcribers::look_at_end(&app, meeting).await,
+                control::Effect::RemoveAttendee(..) | control::Effect::SetCapabilities(..) => {}
+            }
+        }
         Ok(decided.outcome)
     });
     match task.await {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{any, get};
 use campanile_aws::error::{Cause, Fault};
@@ -16,19 +16,22 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::edge::origin::Foreign;
-use crate::edge::{admin, api, console, health, regions, signal, unserved};
+use crate::edge::{admin, api, console, cors, health, ingestion, regions, signal, unserved};
 use crate::observe;
 
 /// Every URL of the service. What is not named here is a call of the AWS API.
 pub fn router(app: Arc<App>) -> Router {
-    let clients = Router::new()
+    let sockets = Router::new()
         .route("/control/{meeting}", any(signal::upgrade))
-        .route("/v1/client-events", any(unserved::client_events))
-        .route("/v2/turn_sessions", any(unserved::turn_sessions))
         .route("/v2/screen/{meeting}", any(unserved::screen))
-        .route("/ws/connect", any(unserved::screen))
+        .route("/ws/connect", any(unserved::screen_viewing))
         .route("/calls/{meeting}", any(unserved::audio_fallback))
         .route_layer(from_fn_with_state(Arc::clone(&app), welcome_pages_of_clients));
+    let requests = Router::new()
+        .route("/v1/client-events", any(ingestion::take))
+        .route("/v2/turn_sessions", any(unserved::turn_sessions))
+        .route_layer(from_fn_with_state(Arc::clone(&app), welcome_pages_of_clients))
+        .route_layer(map_response(cors::readable));
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -36,7 +39,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/nearest-media-region", get(regions::nearest))
         .nest("/admin/v1", admin::routes(&app))
         .route("/admin/v1/", any(admin::nothing))
-        .merge(clients)
+        .merge(sockets)
+        .merge(requests)
         .merge(console::routes(&app))
         .fallback(api::call)
         .layer(from_fn_with_state(Arc::clone(&app), answer_to_own_names))

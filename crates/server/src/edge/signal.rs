@@ -10,21 +10,18 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use campanile_control::{ContentResolution, MeetingFeatures, VideoResolution};
+use campanile_control::{Capabilities, ContentResolution, MeetingFeatures, VideoResolution};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
 use campanile_signaling::{Attending, LiveLimits, close as codes, frame};
 use tokio::sync::mpsc;
 
+use super::tokens::{self, SESSION, Unwelcome, subprotocol};
 use crate::app::App;
 use crate::live::{NoSeat, Opening, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
 use crate::observe::media as observe;
-use crate::store::NotAdmitted;
-
-/// The subprotocol that every Chime client offers first and wants back; the join token is the second.
-const SUBPROTOCOL: &str = "_aws_wt_session";
 
 /// Asked for by clients since 1.19: failures as close codes instead of error frames.
 const CLOSE_ON_ERROR: &str = "X-Amzn-Chime-Send-Close-On-Error=1";
@@ -91,17 +88,6 @@ impl Drop for UnseatedGuard {
     }
 }
 
-/// Why a socket gets no seat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unwelcome {
-    /// No token, a forged one, one of another meeting, or of a deleted attendee.
-    Attendee,
-    /// The meeting has ended or never was.
-    Meeting,
-    /// The store cannot say just now, or the service is shutting down.
-    TryAgain,
-}
-
 /// Answers the upgrade of `/control/<meeting>`.
 pub async fn upgrade(
     State(app): State<Arc<App>>,
@@ -112,7 +98,7 @@ pub async fn upgrade(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let close_on_error = query.is_some_and(|query| query.split('&').any(|pair| pair == CLOSE_ON_ERROR));
-    let claims = join_token(&headers).and_then(|token| app.tokens.verify(token).ok());
+    let claims = subprotocol(&headers).and_then(|token| app.tokens.verify(token).ok());
     let claims = claims.filter(|claims| meeting.parse() == Ok(claims.meeting));
     // Asked before the upgrade: what a dead token opens is counted like what no token opens.
     let admitted = match claims {
@@ -131,7 +117,7 @@ pub async fn upgrade(
     };
     let largest = if admitted.is_ok() { LARGEST_MESSAGE } else { LARGEST_UNSEATED };
     upgrade
-        .protocols([SUBPROTOCOL])
+        .protocols([SESSION])
         .max_message_size(largest)
         .max_frame_size(largest)
         .read_buffer_size(READ_AHEAD)
@@ -146,22 +132,11 @@ pub async fn upgrade(
         })
 }
 
-/// The join token among the offered subprotocols: the one that is not the session's name.
-fn join_token(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .find(|protocol| *protocol != SUBPROTOCOL)
-}
-
 async fn serve(
     app: &App,
     socket: WebSocket,
     claims: &Claims,
-    who: Attending,
+    who: (Attending, Capabilities),
     opening: Opening,
     close_on_error: bool,
 ) {
@@ -189,36 +164,32 @@ async fn serve(
     observe::signaling_sessions(-1.0);
 }
 
-/// Who the claims are of, and what is to be known of their meeting.
-async fn admit(app: &App, claims: &Claims) -> Result<(Attending, Opening), Unwelcome> {
-    match app.store.admit(claims.meeting, claims.attendee, claims.generation).await {
-        Ok(admitted) => {
-            let who = Attending {
-                attendee: claims.attendee,
-                external_user_id: admitted.external_user_id,
-                content: claims.content,
-            };
-            let limits = limits(&admitted.features);
-            Ok((who, Opening { created: admitted.meeting_created, limits }))
-        }
-        Err(NotAdmitted::MeetingGone) => Err(Unwelcome::Meeting),
-        Err(NotAdmitted::AttendeeGone) => Err(Unwelcome::Attendee),
-        Err(NotAdmitted::Unavailable(error)) => {
-            tracing::error!(%error, "the store cannot admit attendees");
-            Err(Unwelcome::TryAgain)
-        }
-    }
+/// Who the claims are of and may do what, and what is to be known of their meeting.
+async fn admit(app: &App, claims: &Claims) -> Result<((Attending, Capabilities), Opening), Unwelcome> {
+    let admitted = tokens::admitted(app, claims).await?;
+    let who = Attending {
+        attendee: claims.attendee,
+        external_user_id: admitted.external_user_id,
+        content: claims.content,
+    };
+    let limits = limits(&admitted.features, app.config.limits.tiles);
+    Ok(((who, admitted.capabilities), Opening { created: admitted.meeting_created, limits }))
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
-/// and the same for content that is not, and is, in UHD.
-fn limits(features: &MeetingFeatures) -> LiveLimits {
+/// and the same for content that is not, and is, in UHD. `tiles`: videos that one attendee may receive at once.
+pub(super) fn limits(features: &MeetingFeatures, tiles: u32) -> LiveLimits {
     const USUAL_KBPS: u32 = 1_500;
     const HIGH_KBPS: u32 = 2_500;
     let is_fhd = features.video_resolution() == VideoResolution::Fhd;
     let is_uhd = features.content_resolution() == ContentResolution::Uhd;
     let kbps = |high: bool| if high { HIGH_KBPS } else { USUAL_KBPS };
-    LiveLimits { camera_kbps: kbps(is_fhd), content_kbps: kbps(is_uhd), ..LiveLimits::default() }
+    LiveLimits {
+        camera_kbps: kbps(is_fhd),
+        content_kbps: kbps(is_uhd),
+        video_subscriptions: tiles,
+        ..LiveLimits::default()
+    }
 }
 
 /// Keeps a socket without a seat until it has heard why.

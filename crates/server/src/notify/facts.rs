@@ -49,6 +49,8 @@ impl Facts {
             Fact::Dropped(who) => (Presence::Dropped, who),
             Fact::VideoStarted(who) => (Presence::VideoStarted, who),
             Fact::VideoStopped(who) => (Presence::VideoStopped, who),
+            // AWS has no events of what operators decide.
+            Fact::Muted(..) | Fact::Waiting(..) => return,
         };
         let Attending { attendee, external_user_id, content } = who.clone();
         let told = Told { meeting, at: Timestamp::now(), change, attendee, external_user_id, content };

@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
+use campanile_control::TranscriptionStage;
 use campanile_signaling::Fact;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 /// Says what each metric means; called once, after the recorder is installed.
 pub fn describe() {
-    describe_gauge!("campanile_live_meetings", "Meetings with at least one session");
+    describe_gauge!(
+        "campanile_live_meetings",
+        "Meetings with at least one session, or a decision of an operator about them"
+    );
+    describe_gauge!("campanile_transcriptions", "Meetings that are being transcribed");
+    describe_counter!(
+        "campanile_transcription_stages_total",
+        "What engines said of their transcriptions: started, interrupted, resumed, failed"
+    );
     describe_gauge!("campanile_signaling_sessions", "Open signaling WebSockets that hold a seat");
     describe_counter!("campanile_attendee_facts_total", "What live meetings saw, by kind");
     describe_counter!("campanile_slow_sockets_total", "Sockets closed because they did not keep up");
@@ -18,6 +27,10 @@ pub fn describe() {
     describe_counter!(
         "campanile_mixer_overflow_total",
         "Audio packets or mixes dropped because a queue was full"
+    );
+    describe_counter!(
+        "campanile_transcription_overflow_total",
+        "Ticks that a transcription missed because it was too slow"
     );
     describe_counter!(
         "campanile_mixer_packets_total",
@@ -34,6 +47,15 @@ pub fn describe() {
     describe_counter!("campanile_media_sessions_lost_total", "Media sessions that timed out or failed");
     describe_gauge!("campanile_media_sessions", "Media sessions alive");
     describe_gauge!("campanile_video_subscriptions", "Video tracks being forwarded");
+    describe_gauge!("campanile_recordings", "Meetings being recorded");
+    describe_counter!(
+        "campanile_recordings_ended_total",
+        "Recordings that ended, by reason; `disk` is a failure"
+    );
+    describe_counter!(
+        "campanile_recording_overflow_total",
+        "Ticks and facts lost to recordings because a disk was too slow"
+    );
     describe_histogram!("campanile_mixer_encodes_per_tick", "Opus encodes of one meeting in one 20 ms tick");
     describe_histogram!("campanile_mixer_tick_seconds", Unit::Seconds, "Time one tick of all mixes took");
     describe_histogram!(
@@ -45,8 +67,24 @@ pub fn describe() {
         "campanile_live_meeting_overflow_total",
         "campanile_mixer_overflow_total",
         "campanile_mixer_stalls_total",
+        "campanile_recording_overflow_total",
+        "campanile_transcription_overflow_total",
         "campanile_slow_sockets_total",
     ]);
+}
+
+/// A recording began (+1) or ended (-1).
+pub fn recordings(change: f64) {
+    gauge!("campanile_recordings").increment(change);
+}
+
+/// A recording ended, or was not begun.
+pub fn recording_ended(reason: &'static str) {
+    counter!("campanile_recordings_ended_total", "reason" => reason).increment(1);
+}
+
+pub fn recording_overflow() {
+    counter!("campanile_recording_overflow_total").increment(1);
 }
 
 /// A live meeting began (+1) or ended (-1).
@@ -69,6 +107,27 @@ pub fn meeting_overflow() {
 
 pub fn mixer_overflow() {
     counter!("campanile_mixer_overflow_total").increment(1);
+}
+
+/// A transcription began (+1) or ended (-1).
+pub fn transcriptions(change: f64) {
+    gauge!("campanile_transcriptions").increment(change);
+}
+
+/// What has become of a transcription.
+pub fn transcription(stage: TranscriptionStage) {
+    let stage = match stage {
+        TranscriptionStage::Started => "started",
+        TranscriptionStage::Interrupted => "interrupted",
+        TranscriptionStage::Resumed => "resumed",
+        TranscriptionStage::Stopped => "stopped",
+        TranscriptionStage::Failed => "failed",
+    };
+    counter!("campanile_transcription_stages_total", "stage" => stage).increment(1);
+}
+
+pub fn transcription_overflow() {
+    counter!("campanile_transcription_overflow_total").increment(1);
 }
 
 pub fn mixer_stalled() {
@@ -109,6 +168,10 @@ pub fn fact(fact: &Fact) {
         Fact::Dropped(_) => "dropped",
         Fact::VideoStarted(_) => "video-started",
         Fact::VideoStopped(_) => "video-stopped",
+        Fact::Muted(_, true) => "muted",
+        Fact::Muted(_, false) => "unmuted",
+        Fact::Waiting(_, true) => "held",
+        Fact::Waiting(_, false) => "admitted",
     };
     counter!("campanile_attendee_facts_total", "kind" => kind).increment(1);
 }

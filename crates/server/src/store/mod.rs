@@ -21,6 +21,7 @@ use tokio::sync::watch;
 
 use self::events::{KeptDelivery, KeptEvent, OperatorSinks, Recorded, Replay, Settled, SinkState, Told};
 use self::sqlite::Sqlite;
+pub(crate) use self::sqlite::transcription_json;
 use crate::notify::dispatcher::{Lane, Pending};
 
 /// What an operator or a test may set.
@@ -184,6 +185,28 @@ pub struct KeptMeeting {
     pub attendees: u32,
     /// When and why it ended, if it did.
     pub ended: Option<(Timestamp, EndReason)>,
+}
+
+/// Entries on the timeline of one meeting: 250 attendees with forty each, a few MiB. What comes when it is full is left out.
+pub const TIMELINE_MOST: i64 = 10_000;
+
+/// Entries of one attendee, so that none fills the timeline by itself. A client that keeps reconnecting tells some ten a
+/// minute.
+pub const TIMELINE_MOST_EACH: i64 = 1_000;
+
+/// What an attendee's client told of itself. Holds nothing that names a person or an address.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimelineEntry {
+    /// The SDK's word for what happened.
+    pub event: String,
+    /// When, by the clock of who told it.
+    pub at: Timestamp,
+    /// When it was heard.
+    pub received: Timestamp,
+    /// What the client runs on; empty if it does not say.
+    pub platform: String,
+    /// The event's own numbers and words.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Why a join token, though its signature is right, lets nobody in.
@@ -411,12 +434,33 @@ impl Store {
         self.database.waiting().await
     }
 
+    /// Puts what an attendee's client told onto the timeline of its meeting, in one transaction. Says how much there was
+    /// room for ([`TIMELINE_MOST`], [`TIMELINE_MOST_EACH`]); nothing in a meeting that has ended.
+    pub async fn note(
+        &self,
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        entries: Vec<TimelineEntry>,
+    ) -> Result<u64, Unavailable> {
+        self.database.note(meeting, attendee, entries).await
+    }
+
+    /// The timeline of a meeting, live or ended not long ago, in the order in which it was heard.
+    pub async fn timeline(
+        &self,
+        meeting: MeetingId,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<(AttendeeId, TimelineEntry)>, Unavailable> {
+        self.database.timeline(meeting, after, max).await
+    }
+
     /// Deletes events older than that which have nothing left to deliver. Says how many.
     pub async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
         self.database.prune_outbox(older_than).await
     }
 
-    /// Forgets meetings that ended before that: afterwards they are "not found" instead of "ended". Says how
+    /// Forgets meetings that ended before that, and their timelines: afterwards they are "not found" instead of "ended". Says how
     /// many.
     pub async fn prune_ended(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
         self.database.prune_ended(older_than).await

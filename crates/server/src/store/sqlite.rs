@@ -2,6 +2,7 @@
 
 mod events;
 mod rows;
+mod timeline;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -19,13 +20,14 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, FromRow, Row};
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::rows::transcription_json;
 use self::rows::{AttendeeRow, EndedRow, MeetingRow, sequence_of};
 use self::writer::{Ask, Counters, Prune, Work, Writer};
 use super::events::{KeptDelivery, KeptEvent, Recorded, Replay, Settled, SinkState, Told};
 use super::lock::Lock;
 use super::{
     Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, StoreCounters, StoreError,
-    StoreSettings, Unavailable,
+    StoreSettings, TimelineEntry, Unavailable,
 };
 use crate::notify::dispatcher::{Lane, Pending};
 
@@ -277,11 +279,31 @@ impl Sqlite {
         })
     }
 
+    pub(super) async fn note(
+        &self,
+        meeting: MeetingId,
+        attendee: AttendeeId,
+        entries: Vec<TimelineEntry>,
+    ) -> Result<u64, Unavailable> {
+        self.keep(Work::Note { meeting, attendee, entries }).await
+    }
+
+    pub(super) async fn timeline(
+        &self,
+        meeting: MeetingId,
+        after: Option<Cursor>,
+        max: u32,
+    ) -> Result<Page<(AttendeeId, TimelineEntry)>, Unavailable> {
+        timeline::page(&self.readers, meeting, after, max).await.map_err(unavailable)
+    }
+
     pub(super) async fn prune_outbox(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
         self.prune(Prune::Outbox, older_than).await
     }
 
     pub(super) async fn prune_ended(&self, older_than: Timestamp) -> Result<u64, Unavailable> {
+        // First, in portions: a meeting takes the rest of its timeline along.
+        self.prune(Prune::Timelines, older_than).await?;
         self.prune(Prune::Ended, older_than).await
     }
 
@@ -505,13 +527,21 @@ fn page<T>(
     max: u32,
     read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
 ) -> Result<Page<T>, sqlx::Error> {
+    page_by("sequence", rows, max, read)
+}
+
+/// A page in the order of that column.
+fn page_by<T>(
+    order: &str,
+    rows: &[SqliteRow],
+    max: u32,
+    read: impl Fn(&SqliteRow) -> Result<T, sqlx::Error>,
+) -> Result<Page<T>, sqlx::Error> {
     let max = usize::try_from(max).unwrap_or(usize::MAX);
     let shown = rows.get(..max).unwrap_or(rows);
     let items = shown.iter().map(read).collect::<Result<Vec<T>, sqlx::Error>>()?;
     let next = match shown.last() {
-        Some(last) if shown.len() < rows.len() => {
-            Some(Cursor(last.try_get::<i64, _>("sequence")?.unsigned_abs()))
-        }
+        Some(last) if shown.len() < rows.len() => Some(Cursor(last.try_get::<i64, _>(order)?.unsigned_abs())),
         _ => None,
     };
     Ok(Page { items, next })

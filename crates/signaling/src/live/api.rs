@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use campanile_control::ids::{AttendeeId, GroupId, SessionId, StreamId};
 
+use super::moderation::Hearing;
 use crate::Codec;
 
 /// Who a session is.
@@ -62,9 +63,11 @@ pub enum Output {
 /// What a meeting asks of the media plane. Requests of one session are to be carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MediaRequest {
-    /// A place for the session in the mix. For a content share, `echo_of` is the base session of the same attendee,
-    /// who must not hear it. Sent again when that changes.
-    Open { session: SessionId, echo_of: Option<SessionId> },
+    /// A place for the session in the mix, hearing everybody and heard by everybody. For a content share, `echo_of` is the
+    /// base session of the same attendee, who must not hear it. Sent again when that changes.
+    Open { session: SessionId, attendee: AttendeeId, content: bool, echo_of: Option<SessionId> },
+    /// Whom the session hears, and who hears it, from now on.
+    Hear { session: SessionId, hearing: Hearing },
     /// Answer this offer, by [`MediaFact::Answered`] or [`MediaFact::Refused`] with the same `request`.
     Offer {
         session: SessionId,
@@ -178,6 +181,10 @@ pub enum Fact {
     VideoStarted(Attending),
     /// It no longer sends video.
     VideoStopped(Attending),
+    /// The others are shown it as muted, or no longer: by its own doing or by a moderator's.
+    Muted(Attending, bool),
+    /// A moderator moved it out of the meeting, to wait, or let it in again.
+    Waiting(Attending, bool),
 }
 
 /// What one meeting has counted. Every number only rises.

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use campanile_control::ids::SessionId;
 
 use super::LiveMeeting;
 use super::board::{self, Author, Verdict};
 use crate::frame::{DataMessage, DataMessages, SignalFrame};
+use crate::transcript;
 
 /// Kept messages in one frame of a replay: some 36 KiB at most.
 const REPLAYED_AT_ONCE: usize = 16;
@@ -31,13 +33,13 @@ impl LiveMeeting {
                 continue;
             }
             let message = self.signed(id, message);
-            if verdict == Verdict::Accepted {
+            if verdict == Verdict::Accepted && !self.moderation.waits(author.attendee) {
                 let message =
                     DataMessage { ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))), ..message };
                 self.board.keep(&message, author, now);
                 accepted.push(message);
             } else {
-                // This time stamp is how the client tells that nobody else got the message.
+                // Too many, or from one who waits: this time stamp is how the client tells that nobody else got it.
                 throttled.push(DataMessage { ingest_time_ns: Some(0), ..message });
             }
         }
@@ -45,8 +47,10 @@ impl LiveMeeting {
         self.counters.data_messages = self.counters.data_messages.saturating_add(count(&accepted));
         self.counters.throttled = self.counters.throttled.saturating_add(count(&throttled));
         if !accepted.is_empty() {
-            let to =
-                |other: SessionId, session: &super::session::Session| other != id && !session.who.content;
+            let waiting = self.waiting_sessions();
+            let to = |other: SessionId, session: &super::session::Session| {
+                other != id && !session.who.content && !waiting.contains(&other)
+            };
             self.broadcast(frame(accepted), now, to);
         }
         if hang_up {
@@ -57,9 +61,25 @@ impl LiveMeeting {
         }
     }
 
+    /// Tells everybody what a transcription has to say. Sharers are not told.
+    pub fn handle_transcript(&mut self, data: Bytes, now: Instant) {
+        let message = DataMessage {
+            topic: Some(transcript::TOPIC.to_owned()),
+            data: Some(data),
+            lifetime_ms: Some(0),
+            // Of nobody: who spoke stands inside. The client wants the member all the same.
+            sender_attendee_id: Some(String::new()),
+            sender_external_user_id: Some(String::new()),
+            ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))),
+        };
+        self.broadcast(frame(vec![message]), now, |_, session| !session.who.content);
+    }
+
     /// Sends a newcomer what is kept, but nothing twice.
     pub(super) fn replay(&mut self, id: SessionId, now: Instant) {
-        let Some(author) = self.author(id) else { return };
+        let Some(author) = self.author(id).filter(|author| !self.moderation.waits(author.attendee)) else {
+            return;
+        };
         let missed = self.board.missed_by(author, now);
         for messages in missed.chunks(REPLAYED_AT_ONCE) {
             self.send(id, frame(messages.to_vec()), now);

@@ -11,7 +11,7 @@ use campanile_control::ids::{AttendeeId, SessionId};
 use super::clock::later;
 use super::roster::{Occupant, attending};
 use super::session::{Phase, Publishing, Seat};
-use super::{Fact, LiveMeeting};
+use super::{Fact, LiveMeeting, Moderation};
 use crate::close;
 use crate::frame::LeaveAck;
 use crate::refusal::{REFUSAL_LIFETIME, Refusal};
@@ -45,6 +45,7 @@ impl LiveMeeting {
     /// The meeting was ended: AUDIO_STATUS 410 to all. Sockets without JOIN hear of it when they send one.
     pub fn handle_end(&mut self, now: Instant) {
         self.ended = true;
+        self.moderation = Moderation::default();
         for id in self.joined_sessions() {
             self.send_status(id, MEETING_ENDED, now);
             self.retire(id, Afterwards::Linger(close::MEETING_ENDED, "meeting ended"), now);
@@ -65,12 +66,16 @@ impl LiveMeeting {
         self.remove_from(Seat::base(attendee), now);
         // Gone with its base by now, unless it was here without one.
         self.remove_from(Seat::content(attendee), now);
+        // Not before: nobody is told that somebody left of whom it does not know.
+        self.moderation.forget(attendee);
+        self.permissions.forget(attendee);
         self.settle(now);
     }
 
     /// The server shuts down: everybody shall connect again, which leads to another process.
     pub fn handle_drain(&mut self, now: Instant) {
         self.draining = true;
+        self.moderation = Moderation::default();
         for id in self.joined_sessions() {
             self.retire(id, Afterwards::Forget, now);
             self.outputs.close(id, close::DRAINING, "draining");

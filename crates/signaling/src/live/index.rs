@@ -1,10 +1,11 @@
 //! INDEX: the video that a client may receive, and how full the meeting is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use campanile_control::Capabilities;
 use campanile_control::ids::{AttendeeId, GroupId, SessionId};
 
 use super::LiveMeeting;
@@ -26,11 +27,16 @@ struct Census {
     attendees: u32,
     video_is_full: bool,
     codecs: Vec<i32>,
+    /// Who sees nothing, being alone with itself.
+    waiting: BTreeSet<SessionId>,
+    /// Who may not do everything.
+    restricted: BTreeMap<AttendeeId, Capabilities>,
 }
 
 #[derive(Debug)]
 struct Source {
     attendee: AttendeeId,
+    content: bool,
     group: GroupId,
     layers: Vec<StreamDescriptor>,
     /// Nothing of it comes. A share that nobody moves may send nothing for a while, a camera does not.
@@ -58,10 +64,10 @@ impl LiveMeeting {
             if session.joined().is_none() {
                 continue;
             }
-            let sees_common = census.is_common_to(session);
+            let sees_common = census.is_common_to(*id, session);
             let index = match &common {
                 Some(index) if sees_common => Arc::clone(index),
-                Some(_) | None => Arc::new(census.index_for(session)),
+                Some(_) | None => Arc::new(census.index_for(*id, session)),
             };
             if sees_common {
                 common = Some(Arc::clone(&index));
@@ -87,7 +93,7 @@ impl LiveMeeting {
     pub(super) fn send_index(&mut self, id: SessionId, now: Instant) {
         let census = self.census();
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let index = Arc::new(census.index_for(session));
+        let index = Arc::new(census.index_for(id, session));
         let message = encode(&index, self.clock.stamp(now));
         if let Some(joined) = session.joined_mut() {
             joined.index = Some(index);
@@ -105,14 +111,18 @@ impl LiveMeeting {
     }
 
     fn census(&self) -> Census {
-        let mut sources: Vec<Source> = self.sessions.values().filter_map(source).collect();
+        let shown = |attendee: AttendeeId| !self.moderation.waits(attendee);
+        let in_meeting = self.sessions.values().filter(|session| shown(session.who.attendee));
+        let mut sources: Vec<Source> = in_meeting.filter_map(source).collect();
         sources.sort_by_key(|source| source.group);
-        let attendees = self.places.keys().filter(|seat| !seat.content).count();
+        let attendees = self.places.keys().filter(|seat| !seat.content && shown(seat.attendee)).count();
         Census {
             sources,
             attendees: u32::try_from(attendees).unwrap_or(u32::MAX),
             video_is_full: self.video_publishers() >= self.limits.video_publishers,
             codecs: self.codec_intersection(),
+            waiting: self.waiting_sessions(),
+            restricted: self.permissions.restricted(),
         }
     }
 
@@ -131,25 +141,34 @@ impl LiveMeeting {
 
 impl Census {
     /// The session's INDEX is that of everybody who sends nothing.
-    fn is_common_to(&self, session: &Session) -> bool {
+    fn is_common_to(&self, id: SessionId, session: &Session) -> bool {
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
         let is_source = self.sources.iter().any(|source| source.attendee == session.who.attendee);
-        !sends && !is_source && !session.who.content
+        !sends
+            && !is_source
+            && !session.who.content
+            && !self.waiting.contains(&id)
+            && !self.restricted.contains_key(&session.who.attendee)
     }
 
-    fn index_for(&self, session: &Session) -> Index {
+    fn index_for(&self, id: SessionId, session: &Session) -> Index {
+        let waits = self.waiting.contains(&id);
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let others = || self.sources.iter().filter(|source| source.attendee != session.who.attendee);
+        let may = self.restricted.get(&session.who.attendee).copied().unwrap_or_default();
+        let sees = |content: bool| if content { may.content.receives() } else { may.video.receives() };
+        let is_shown =
+            |source: &&Source| !waits && source.attendee != session.who.attendee && sees(source.content);
+        let others = || self.sources.iter().filter(is_shown);
         let paused = others().filter(|source| source.paused).flat_map(|source| &source.layers);
         Index {
             // "May not start video": of no concern to those who send, and to content, which is counted apart.
-            at_capacity: Some(self.video_is_full && !sends && !session.who.content),
+            at_capacity: Some((self.video_is_full && !sends || !may.video.sends()) && !session.who.content),
             // Without the session's own streams, since the priority policy would subscribe to them, and without
             // those of its own share.
             sources: others().flat_map(|source| &source.layers).cloned().collect(),
             paused_at_source_ids: paused.filter_map(|layer| layer.stream_id).collect(),
             // Left out, it would read as "many".
-            num_participants: Some(self.attendees),
+            num_participants: Some(if waits { 1 } else { self.attendees }),
             supported_receive_codec_intersection: self.codecs.clone(),
         }
     }
@@ -164,7 +183,8 @@ fn source(session: &Session) -> Option<Source> {
     let layers: Vec<StreamDescriptor> =
         publishing.shown.iter().map(|layer| describe(layer, publishing.group, session)).collect();
     let paused = publishing.stalled && !session.who.content;
-    let source = Source { attendee: session.who.attendee, group: publishing.group, layers, paused };
+    let (attendee, content) = (session.who.attendee, session.who.content);
+    let source = Source { attendee, content, group: publishing.group, layers, paused };
     (!source.layers.is_empty()).then_some(source)
 }
 

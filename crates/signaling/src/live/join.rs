@@ -78,6 +78,9 @@ impl LiveMeeting {
             self.send_status(id, AT_CAPACITY, now);
             return self.linger(id, close::FULL, "at capacity", now);
         }
+        if seat.content && !self.permissions.of(seat.attendee).content.sends() {
+            return self.refuse_share(id, now);
+        }
         let previous = self.take_place(seat, id, &who, now);
         if let Some(session) = self.sessions.get_mut(&id) {
             let leaves_choice = adaption(&join) == QUALITY && supports(&join, QUALITY);
@@ -91,7 +94,7 @@ impl LiveMeeting {
         self.send(id, ack(&join, self.limits.video_subscriptions).into(), now);
         // Never before JOIN_ACK: the client stops waiting for that when INDEX comes.
         self.send_index(id, now);
-        if let Some(roster) = self.roster() {
+        if let Some(roster) = self.roster(who.attendee) {
             self.send(id, roster.into(), now);
         }
         self.replay(id, now);
@@ -143,9 +146,9 @@ impl LiveMeeting {
     fn open_media(&mut self, id: SessionId, seat: Seat) {
         let base = self.places.get(&Seat::base(seat.attendee)).and_then(Place::session);
         let echo_of = base.filter(|_| seat.content);
-        self.outputs.ask(id, MediaRequest::Open { session: id, echo_of });
-        let muted = self.places.get(&seat).is_some_and(|place| place.muted);
-        self.mute_in_mix(id, muted);
+        self.open(id, seat, echo_of);
+        self.mute_in_mix(seat);
+        self.hear_in_mix(id);
         if !seat.content {
             self.mend_echo(seat.attendee);
         }
@@ -156,8 +159,13 @@ impl LiveMeeting {
         let echo_of = self.places.get(&Seat::base(attendee)).and_then(Place::session);
         let content = self.places.get(&Seat::content(attendee)).and_then(Place::session);
         if let Some(session) = content {
-            self.outputs.ask(session, MediaRequest::Open { session, echo_of });
+            self.open(session, Seat::content(attendee), echo_of);
         }
+    }
+
+    fn open(&mut self, session: SessionId, seat: Seat, echo_of: Option<SessionId>) {
+        let Seat { attendee, content } = seat;
+        self.outputs.ask(session, MediaRequest::Open { session, attendee, content, echo_of });
     }
 
     /// Tells a session whose JOIN has come that its seat is gone.

@@ -59,8 +59,9 @@ impl LiveMeeting {
             return;
         }
         let frame = AudioMetadata { attendee_states: states };
-        self.broadcast(frame.into(), now, |_, session| {
-            session.joined().is_some_and(|joined| !joined.knows_levels)
+        let waiting = self.waiting_sessions();
+        self.broadcast(frame.into(), now, |id, session| {
+            !waiting.contains(&id) && session.joined().is_some_and(|joined| !joined.knows_levels)
         });
         for session in self.sessions.values_mut() {
             if let Some(joined) = session.joined_mut() {
@@ -73,7 +74,11 @@ impl LiveMeeting {
     fn state(&self, level: &Level) -> Option<AttendeeAudio> {
         let seat = self.seat_of(level.session)?;
         let place = self.places.get(&seat)?;
-        let audible = !place.muted && level.volume < SILENT_FROM;
+        if self.moderation.waits(seat.attendee) {
+            return None;
+        }
+        let is_muted = place.muted || self.moderation.mutes(seat);
+        let audible = !is_muted && level.volume < SILENT_FROM;
         let strength = signal_strength(level);
         let volume = if audible { u32::from(level.volume) } else { SILENCE };
         (audible || strength < GOOD).then(|| place.announced.map(|id| state(id, volume, strength)))?

@@ -3,18 +3,21 @@
 //! * `roster`: who is announced, under which audio stream id, muted or not
 //! * `join`, `ending`: how sessions come and go, and what happens to their seats
 //! * `subscribe`, `index`: offers and answers, stream ids, who may see which video
+//! * `moderation`: what operators have decided: muted for all, waiting, who hears whom
 //! * `levels`: who speaks; `board`, `data`: data messages
 //! * `bitrates`: what layers have, what links carry, which tiles are paused for want of it
 
 mod api;
 mod bitrates;
 mod board;
+mod capabilities;
 mod clock;
 mod data;
 mod ending;
 mod index;
 mod join;
 mod levels;
+mod moderation;
 mod outputs;
 mod roster;
 mod session;
@@ -32,11 +35,13 @@ pub use api::{
 pub use bitrates::BITRATES_EVERY;
 pub use ending::{DROP_GRACE, LEAVE_LINGER};
 pub use index::INDEX_PACE;
+pub use moderation::{Hearing, MOST_MIXES, MOST_RULES, MixRules, MixRulesError, Moderation};
 pub use session::PRE_JOIN_LIFETIME;
 
 use crate::close;
 use crate::frame::{self, AudioStatus, PrimaryMeetingJoinAck, SignalFrame, Type, ping_pong};
 use board::Board;
+use capabilities::Permissions;
 use clock::Clock;
 use levels::Levels;
 use outputs::Outputs;
@@ -73,6 +78,8 @@ pub struct LiveMeeting {
     last_stream: u32,
     last_group: u32,
     levels: Levels,
+    moderation: Moderation,
+    permissions: Permissions,
     board: Board,
     clock: Clock,
     outputs: Outputs,
@@ -108,6 +115,8 @@ impl LiveMeeting {
             last_stream: last,
             last_group: last,
             levels: Levels::default(),
+            moderation: Moderation::default(),
+            permissions: Permissions::default(),
             board: Board::new(),
             clock: Clock::default(),
             outputs: Outputs::default(),
@@ -183,9 +192,9 @@ impl LiveMeeting {
         self.outputs.pop()
     }
 
-    /// No session and no pending drop: the owner may forget this meeting.
+    /// No session, no pending drop, nothing that a moderator has decided: the owner may forget this meeting.
     pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty() && self.places.is_empty()
+        self.sessions.is_empty() && self.places.is_empty() && self.moderation.is_empty()
     }
 
     /// What was counted since the beginning.

@@ -9,9 +9,10 @@
 //! A reconnect keeps the place and its audio stream id, and nothing is sent to anybody but the one who is back:
 //! the same number for the same attendee is no reuse, and a new number would fire "is here" once more at everyone.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
-use campanile_control::ids::SessionId;
+use campanile_control::ids::{AttendeeId, SessionId};
 
 use super::session::Seat;
 use super::{Fact, LiveMeeting, MediaRequest};
@@ -84,22 +85,34 @@ impl LiveMeeting {
         }
         self.last_audio_stream = self.last_audio_stream.saturating_add(1);
         place.announced = Some(self.last_audio_stream);
-        let entry = entry(seat, place, self.last_audio_stream);
-        self.outputs.tell(Fact::Joined(attending(seat, place)));
-        self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+        let who = attending(seat, place);
+        let silenced = self.silences(seat);
+        let Some(place) = self.places.get(&seat) else { return };
+        let entry = entry(seat, place, self.last_audio_stream, silenced);
+        self.outputs.tell(Fact::Joined(who));
+        self.tell_of(seat, vec![entry], now);
         // Nobody knows yet how loud the newcomer is.
         self.levels.forget();
     }
 
-    /// The complete roster, if anybody is in it.
-    pub(super) fn roster(&self) -> Option<AudioStreamIdInfo> {
+    /// The complete roster as this attendee may see it, if anybody is in it.
+    pub(super) fn roster(&self, viewer: AttendeeId) -> Option<AudioStreamIdInfo> {
         let mut streams: Vec<AudioStream> = self
             .places
             .iter()
-            .filter_map(|(seat, place)| place.announced.map(|id| entry(*seat, place, id)))
+            .filter(|(seat, _)| self.moderation.shows(viewer, **seat))
+            .filter_map(|(seat, place)| {
+                place.announced.map(|id| entry(*seat, place, id, self.silences(*seat)))
+            })
             .collect();
         streams.sort_by_key(|entry| entry.audio_stream_id);
         (!streams.is_empty()).then(|| info(streams))
+    }
+
+    /// Who has been announced, and whether it is shown muted.
+    pub fn present(&self) -> impl Iterator<Item = (Attending, bool)> {
+        let announced = self.places.iter().filter(|(_, place)| place.announced.is_some());
+        announced.map(|(seat, place)| (attending(*seat, place), place.muted || self.silences(*seat)))
     }
 
     /// The client muted or unmuted itself.
@@ -107,27 +120,47 @@ impl LiveMeeting {
         let Some(seat) = self.seat_of(id) else { return };
         let Some(place) = self.places.get_mut(&seat) else { return };
         if place.muted == muted {
-            return self.mute_in_mix(id, muted);
+            return self.mute_in_mix(seat);
         }
         if !place.mute_changes.take(now) {
             return self.flood(id, "too many mute changes", now);
         }
         place.muted = muted;
-        let announced = place.announced;
-        self.mute_in_mix(id, muted);
-        if let Some(audio_stream) = announced {
-            // Without the attendee id, which would say "is here" once more.
-            let entry = AudioStream {
-                audio_stream_id: Some(audio_stream),
-                muted: Some(muted),
-                ..AudioStream::default()
-            };
-            self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+        if self.silences(seat) {
+            // Whom a moderator has muted, or who may not be heard, cannot undo that.
+            return;
         }
+        self.mute_in_mix(seat);
+        self.tell_muted(seat, muted, now);
     }
 
-    /// Tells the mixer, if that is news to it.
-    pub(super) fn mute_in_mix(&mut self, session: SessionId, muted: bool) {
+    /// Everybody is shown that a seat is muted, or no longer.
+    pub(super) fn tell_muted(&mut self, seat: Seat, muted: bool, now: Instant) {
+        let Some(place) = self.places.get(&seat) else { return };
+        let Some(audio_stream) = place.announced else { return };
+        self.outputs.tell(Fact::Muted(attending(seat, place), muted));
+        // Without the attendee id, which would say "is here" once more.
+        let entry =
+            AudioStream { audio_stream_id: Some(audio_stream), muted: Some(muted), ..AudioStream::default() };
+        self.tell_of(seat, vec![entry], now);
+    }
+
+    /// Sends entries about a seat to everybody who may see it.
+    pub(super) fn tell_of(&mut self, seat: Seat, entries: Vec<AudioStream>, now: Instant) {
+        let seen_by: BTreeSet<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| self.moderation.shows(session.who.attendee, seat))
+            .map(|(id, _)| *id)
+            .collect();
+        self.broadcast(info(entries).into(), now, |id, _| seen_by.contains(&id));
+    }
+
+    /// Tells the mixer whether to leave the session in this seat out, if that is news to it.
+    pub(super) fn mute_in_mix(&mut self, seat: Seat) {
+        let Some(place) = self.places.get(&seat) else { return };
+        let muted = place.muted || self.silences(seat) || self.moderation.waits(seat.attendee);
+        let Some(session) = place.session() else { return };
         let joined = self.sessions.get_mut(&session).and_then(|entry| entry.joined_mut());
         if let Some(joined) = joined.filter(|joined| joined.muted != muted) {
             joined.muted = muted;
@@ -145,7 +178,7 @@ impl LiveMeeting {
                 dropped: dropped.then_some(true),
                 ..AudioStream::default()
             };
-            self.broadcast(info(vec![entry]).into(), now, |_, _| true);
+            self.tell_of(seat, vec![entry], now);
             let who = attending(seat, &place);
             self.outputs.tell(if dropped { Fact::Dropped(who) } else { Fact::Left(who) });
         }
@@ -162,15 +195,16 @@ impl LiveMeeting {
     }
 }
 
-fn info(streams: Vec<AudioStream>) -> AudioStreamIdInfo {
+pub(super) fn info(streams: Vec<AudioStream>) -> AudioStreamIdInfo {
     AudioStreamIdInfo { streams }
 }
 
-fn entry(seat: Seat, place: &Place, audio_stream: u32) -> AudioStream {
+/// "Is here". `silenced`: heard by nobody, whatever it says of itself.
+pub(super) fn entry(seat: Seat, place: &Place, audio_stream: u32, silenced: bool) -> AudioStream {
     AudioStream {
         audio_stream_id: Some(audio_stream),
         attendee_id: Some(seat.wire_id()),
-        muted: Some(place.muted),
+        muted: Some(place.muted || silenced),
         external_user_id: Some(place.external_user_id.clone()),
         dropped: None,
     }

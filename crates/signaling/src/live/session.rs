@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use campanile_control::ids::{AttendeeId, GroupId, StreamId};
 
+use super::moderation::Hearing;
 use super::{Attending, SendLayer};
 use crate::Codec;
 use crate::frame::{Index, Subscribe};
@@ -75,6 +76,8 @@ pub(super) struct Joined {
     pub(super) available_kbps: Option<u32>,
     /// Left out of the mix.
     pub(super) muted: bool,
+    /// Whom it hears in the mix, and who hears it.
+    pub(super) hearing: Hearing,
     /// What it can decode, as far as the media plane has said.
     pub(super) decodes: BTreeSet<Codec>,
     pub(super) publishing: Option<Publishing>,
@@ -240,6 +243,7 @@ impl Joined {
             index: None,
             knows_levels: false,
             muted: false,
+            hearing: Hearing::default(),
             decodes: BTreeSet::new(),
             publishing: None,
             subscribing: Subscribing::default(),

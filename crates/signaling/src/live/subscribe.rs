@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use campanile_control::ids::{GroupId, SessionId, StreamId};
 use std::time::Instant;
 
-use super::session::{Layer, Offered, Publishing, Seat};
+use super::session::{Layer, Offered, Publishing, Seat, Session};
 use super::{Fact, LiveMeeting, MediaRequest, SendLayer, Track, Wish};
 use crate::frame::{
     Duplex, MediaType, PauseResume, RemoteVideoUpdate, SignalFrame, StreamAllocation, StreamDescriptor,
@@ -33,7 +33,7 @@ const MOST_UPDATES: usize = 128;
 const LONGEST_MID: usize = 16;
 
 /// "You may only watch": the client takes its own tile away and stays.
-const VIEW_ONLY: u32 = 206;
+pub(super) const VIEW_ONLY: u32 = 206;
 /// Final for the client. The same offer would be refused again.
 const BAD_OFFER: u32 = 400;
 
@@ -121,11 +121,39 @@ impl LiveMeeting {
         )
     }
 
-    /// The stream exists, and is not the receiver's own nor that of its own share.
-    fn is_receivable(&self, receiver: SessionId, stream: StreamId) -> bool {
-        let attendee_of = |id: &SessionId| self.sessions.get(id).map(|session| session.who.attendee);
-        let publisher = self.streams.get(&stream);
-        publisher.is_some_and(|publisher| attendee_of(publisher) != attendee_of(&receiver))
+    /// The stream exists, is not the receiver's own nor that of its own share, neither of them waits, and the receiver may
+    /// receive what is of its kind.
+    pub(super) fn is_receivable(&self, receiver: SessionId, stream: StreamId) -> bool {
+        let seat_of = |id: &SessionId| self.sessions.get(id).map(Session::seat);
+        let publisher = self.streams.get(&stream).and_then(seat_of);
+        match (publisher, seat_of(&receiver)) {
+            (Some(publisher), Some(Seat { attendee: receiver, .. })) => {
+                publisher.attendee != receiver
+                    && self.moderation.shows(receiver, Seat::base(publisher.attendee))
+                    && self.permissions.sees(receiver, publisher)
+            }
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// Nobody receives these streams any more.
+    pub(super) fn withdraw(&mut self, streams: &[StreamId]) {
+        let mut asked = Vec::new();
+        for (id, session) in &mut self.sessions {
+            let Some(joined) = session.joined_mut() else { continue };
+            let sections = &mut joined.subscribing.sections;
+            let shows = |stream: &StreamId| streams.contains(stream);
+            let mids: Vec<String> =
+                sections.iter().filter(|(_, stream)| shows(stream)).map(|(mid, _)| mid.clone()).collect();
+            sections.retain(|_, stream| !shows(stream));
+            if !mids.is_empty() {
+                asked.push(MediaRequest::Unsubscribe { session: *id, mids });
+            }
+        }
+        for request in asked {
+            let MediaRequest::Unsubscribe { session, .. } = request else { continue };
+            self.outputs.ask(session, request);
+        }
     }
 
     /// Starts, changes or stops the video of a session, as `video` says.
@@ -141,7 +169,9 @@ impl LiveMeeting {
             return Started::No;
         }
         let is_new = running.is_none();
-        if is_new && !who.content && self.video_publishers() >= self.limits.video_publishers {
+        let is_full = self.video_publishers() >= self.limits.video_publishers;
+        let may = self.permissions.of(who.attendee).video.sends();
+        if is_new && !who.content && (is_full || !may) {
             return Started::NotAllowed;
         }
         let publishing = running.unwrap_or_else(|| self.new_publishing());
@@ -221,10 +251,12 @@ impl LiveMeeting {
         };
         let mut ack = SignalFrame::from(ack);
         if offered.view_only {
-            ack = ack.with_error(VIEW_ONLY, "as many send video as may");
+            ack = ack.with_error(VIEW_ONLY, "as many send video as may, or this attendee may not");
         }
         self.counters.answers = self.counters.answers.saturating_add(1);
         self.send(id, ack, now);
+        // Somebody may have been moved to wait while the media plane thought.
+        self.drop_unreceivable(id);
         self.next_offer(id, now);
     }
 

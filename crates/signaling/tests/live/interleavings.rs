@@ -31,6 +31,8 @@ enum Step {
     Lost(Pick),
     Garbage(Pick),
     Remove(u128),
+    Silence(u128, bool),
+    Hold(u128, bool),
     Wait(u64),
     End,
 }
@@ -59,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => pick().prop_map(Step::Lost),
         1 => pick().prop_map(Step::Garbage),
         1 => (1..5u128).prop_map(Step::Remove),
+        2 => (1..5u128, any::<bool>()).prop_map(|(who, muted)| Step::Silence(who, muted)),
+        4 => (1..5u128, any::<bool>()).prop_map(|(who, waiting)| Step::Hold(who, waiting)),
         6 => (0..20_000u64).prop_map(Step::Wait),
         1 => Just(Step::End),
     ]
@@ -118,6 +122,7 @@ impl Model {
                 Fact::Left(who) | Fact::Dropped(who) => self.announced.remove(&key(who)),
                 Fact::VideoStarted(who) => self.showing.insert(key(who)),
                 Fact::VideoStopped(who) => self.showing.remove(&key(who)),
+                Fact::Muted(..) | Fact::Waiting(..) => true,
             });
         }
         self.seen_facts = world.facts.len();
@@ -169,21 +174,31 @@ impl Model {
             self.announced.iter().filter(|(_, content)| !content).map(|(attendee, _)| *attendee).collect();
         attendees
             .extend(within.iter().filter(|(_, client)| !client.is_content).filter_map(|(_, c)| c.attendee));
-        let expected: BTreeSet<String> =
-            self.announced.iter().map(|(id, content)| wire_id(*id, *content)).collect();
+        let waiting = &world.meeting.moderation().waiting;
+        attendees.retain(|attendee| !waiting.contains(attendee));
+        let sees = |viewer: AttendeeId, other: AttendeeId| {
+            viewer == other || !(waiting.contains(&viewer) || waiting.contains(&other))
+        };
+        let silenced: BTreeSet<String> =
+            world.meeting.moderation().muted.iter().map(|a| wire_id(*a, false)).collect();
         let mut mute_states = BTreeMap::new();
         // If an INDEX is held back, there is a timeout soon.
         let is_settled = world.meeting.poll_timeout().is_none_or(|due| due > world.now + INDEX_PACE);
         for (_, client) in &within {
             let present: BTreeSet<String> =
                 client.roster.values().map(|(wire_id, _)| wire_id.clone()).collect();
+            let viewer = client.attendee.unwrap();
+            let expected = self.announced.iter().filter(|(other, _)| sees(viewer, *other));
+            let expected: BTreeSet<String> = expected.map(|(id, content)| wire_id(*id, *content)).collect();
             assert_eq!(present, expected, "a roster");
             for (wire_id, muted) in client.roster.values() {
+                assert!(*muted || !silenced.contains(wire_id), "muted for all is shown");
                 assert_eq!(mute_states.entry(wire_id.clone()).or_insert(*muted), muted, "a mute state");
             }
             if is_settled {
                 let index = client.index.as_ref().unwrap();
-                assert_eq!(index.num_participants() as usize, attendees.len());
+                let waits = waiting.contains(&viewer);
+                assert_eq!(index.num_participants() as usize, if waits { 1 } else { attendees.len() });
                 self.check_sources(world, client, &index.sources);
             }
         }
@@ -194,7 +209,10 @@ impl Model {
         assert_eq!(rest.len(), sources.len(), "a stream twice");
         for (session, published) in &self.publishing {
             let publisher = world.clients.get(session).expect("a publisher with a socket");
-            if publisher.attendee == client.attendee {
+            let waiting = &world.meeting.moderation().waiting;
+            let waits = |who: &Client| waiting.contains(&who.attendee.unwrap());
+            // What is in the INDEX of who waits, and of who waits in that of others, is left over in the end.
+            if publisher.attendee == client.attendee || waits(publisher) || waits(client) {
                 continue;
             }
             let is_on = |kbps: u32| kbps > 0 || published.layers.len() == 1;
@@ -311,6 +329,14 @@ fn perform(world: &mut World, model: &mut Model, step: Step) -> Option<()> {
             world.meeting.handle_attendee_removed(attendee(number), world.now);
             world.pump();
         }
+        Step::Silence(number, muted) => {
+            world.meeting.handle_muted(attendee(number), muted, world.now);
+            world.pump();
+        }
+        Step::Hold(number, waiting) => {
+            world.meeting.handle_waiting(attendee(number), waiting, world.now);
+            world.pump();
+        }
         Step::Wait(ms) => world.wait(Duration::from_millis(ms)),
         Step::End => {
             world.meeting.handle_end(world.now);
@@ -337,6 +363,11 @@ proptest! {
         }
         world.wait(Duration::from_secs(15));
         model.check(&world);
+        for number in 1..5 {
+            world.meeting.handle_muted(attendee(number), false, world.now);
+            world.meeting.handle_waiting(attendee(number), false, world.now);
+        }
+        world.pump();
         prop_assert!(world.meeting.is_empty());
         prop_assert_eq!(world.meeting.poll_timeout(), None);
         prop_assert!(model.announced.is_empty() && model.showing.is_empty() && world.media.is_empty());

@@ -4,11 +4,13 @@
 
 mod adaption;
 mod audio;
+mod capabilities;
 mod content;
 mod data;
 mod ending;
 mod interleavings;
 mod joining;
 mod limits;
+mod moderation;
 mod video;
 mod world;

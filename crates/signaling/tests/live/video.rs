@@ -285,7 +285,7 @@ fn the_publisher_beyond_the_limit_may_only_watch() {
     3 INDEX full people=3 codecs=[] [s1/g1 a1 "user1" 1500k 15fps, s2/g2 a1#content "user1" 1500k 15fps]
     2 ACK Some(Duplex) allocations=[cam s3/g3] tracks=[] answer=deflated "v=0 answer"
     media: 3 offer 1 "v=0 offer" send=[] receive=[-]
-    3 ACK Some(Duplex) allocations=[] tracks=[] answer=deflated "v=0 answer" error 206 "as many send video as may"
+    3 ACK Some(Duplex) allocations=[] tracks=[] answer=deflated "v=0 answer" error 206 "as many send video as may, or this attendee may not"
     "#);
     // Whoever sends may go on, with other layers too.
     world.send(a, subscribe(&[300, 1_200], &[0]));

@@ -247,7 +247,10 @@ impl World {
                     self.requests.push(request);
                 }
                 Output::Fact(fact) => {
-                    self.lines.push(render_fact(&fact));
+                    // The roster tells the same.
+                    if !matches!(fact, Fact::Muted(..)) {
+                        self.lines.push(render_fact(&fact));
+                    }
                     self.facts.push(fact);
                 }
             }
@@ -268,6 +271,7 @@ impl World {
             | MediaRequest::Unsubscribe { session, .. }
             | MediaRequest::Pause { session, .. }
             | MediaRequest::Resume { session, .. }
+            | MediaRequest::Hear { session, .. }
             | MediaRequest::Mute { session, .. } => {
                 assert!(self.media.contains(session), "{request:?} without media")
             }
@@ -310,8 +314,12 @@ impl World {
                 assert!(states.len() == named.count() || states.len() == 1);
             }
             Type::AudioStatus => {
-                client.statuses.push(frame.audio_status.unwrap().audio_status());
-                client.is_out = true;
+                let status = frame.audio_status.unwrap().audio_status();
+                // Its error may be about something else: a camera that was taken away.
+                if status != 200 {
+                    client.statuses.push(status);
+                    client.is_out = true;
+                }
             }
             Type::DataMessage => {
                 assert!(client.joined && !client.is_content);
@@ -362,10 +370,6 @@ impl Client {
                 (Some(attendee), muted) => {
                     assert!(entry.external_user_id.is_some());
                     assert!(!self.roster.contains_key(&id), "presence told twice");
-                    assert!(
-                        self.roster.values().all(|(other, _)| other != attendee),
-                        "one attendee, two ids"
-                    );
                     self.roster.insert(id, (attendee.clone(), muted.unwrap()));
                     *highest = (*highest).max(id);
                 }
@@ -379,6 +383,8 @@ impl Client {
                 }
             }
         }
+        let attendees: BTreeSet<&String> = self.roster.values().map(|(attendee, _)| attendee).collect();
+        assert_eq!(attendees.len(), self.roster.len(), "one attendee, two ids");
     }
 }
 
@@ -571,8 +577,8 @@ fn render_message(message: &DataMessage, mark_ms: i64) -> String {
 
 fn render_request(request: &MediaRequest) -> String {
     match request {
-        MediaRequest::Open { session, echo_of: None } => format!("media: open {session}"),
-        MediaRequest::Open { session, echo_of: Some(base) } => {
+        MediaRequest::Open { session, echo_of: None, .. } => format!("media: open {session}"),
+        MediaRequest::Open { session, echo_of: Some(base), .. } => {
             format!("media: open {session} echo of {base}")
         }
         MediaRequest::Offer { session, request, sdp, send, cap_kbps: _, receive, wishes } => {
@@ -593,6 +599,14 @@ fn render_request(request: &MediaRequest) -> String {
         MediaRequest::Pause { session, streams } => format!("media: {session} pause {streams:?}"),
         MediaRequest::Resume { session, streams } => format!("media: {session} resume {streams:?}"),
         MediaRequest::Mute { session, muted } => format!("media: {session} muted={muted}"),
+        MediaRequest::Hear { session, hearing } => {
+            let set = |set: &Option<std::sync::Arc<BTreeSet<AttendeeId>>>| match set {
+                None => "everybody".to_owned(),
+                Some(set) => format!("{:?}", set.iter().map(|who| who.0.as_u128()).collect::<Vec<_>>()),
+            };
+            let (hears, heard_by) = (set(&hearing.hears), set(&hearing.heard_by));
+            format!("media: {session} hears {hears}, heard by {heard_by}")
+        }
         MediaRequest::Close { session } => format!("media: close {session}"),
     }
 }
@@ -608,6 +622,10 @@ fn render_fact(fact: &Fact) -> String {
         Fact::Dropped(who) => ("dropped", who),
         Fact::VideoStarted(who) => ("video started", who),
         Fact::VideoStopped(who) => ("video stopped", who),
+        Fact::Muted(who, true) => ("muted", who),
+        Fact::Muted(who, false) => ("unmuted", who),
+        Fact::Waiting(who, true) => ("waits", who),
+        Fact::Waiting(who, false) => ("was let in", who),
     };
     let suffix = if who.content { "#content" } else { "" };
     format!("fact: a{}{suffix} {verb}", who.attendee.0.as_u128())

@@ -2,9 +2,9 @@
 
 use campanile_client::OpusTrack;
 use campanile_sim::check::Conditions;
-use campanile_sim::{HostSettings, World, run_seeds, sound};
+use campanile_sim::{HostSettings, World, sound};
 
-use crate::{FEW, SECOND, assert_sound, disperse, gather, world};
+use crate::{FEW, SECOND, assert_sound, disperse, gather, run_seeds, world};
 
 /// The tones of the talkers, in hertz, none of them a multiple of another.
 const TONES: [u32; 5] = [310, 440, 570, 730, 1_010];

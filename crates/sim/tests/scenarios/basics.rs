@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use campanile_client::{Camera, Event, Phase, Status};
-use campanile_sim::{HostSettings, World, WorldSettings, run_seeds, sound};
+use campanile_sim::{HostSettings, World, WorldSettings, sound};
+
+use crate::run_seeds;
 
 const SECOND: Duration = Duration::from_secs(1);
 

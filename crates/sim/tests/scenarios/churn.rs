@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use campanile_client::{Camera, Event, Phase};
 use campanile_sim::check::Conditions;
-use campanile_sim::{HostSettings, World, run_seeds, sound};
+use campanile_sim::{HostSettings, World, sound};
 
-use crate::{SECOND, assert_sound, disperse, gather, seeds, world};
+use crate::{SECOND, assert_sound, disperse, gather, run_seeds, seeds, world};
 
 /// Who went, and how.
 #[derive(Debug, Default)]
@@ -65,7 +65,7 @@ fn assert_roster_does_not_flap(world: &World, gone: &Gone) {
     }
 }
 
-fn churn(seed: u64, attendees: usize, happenings: usize) -> World {
+pub(crate) fn churn(seed: u64, attendees: usize, happenings: usize) -> World {
     let mut world = world(seed);
     let mut gone = Gone::default();
     let hosts = gather(&mut world, attendees, |_| settings());

@@ -8,6 +8,8 @@
 mod audio;
 mod basics;
 mod churn;
+mod entropy;
+mod moderation;
 mod networks;
 mod repeat;
 mod simulcast;
@@ -27,6 +29,11 @@ const FEW: Range<u64> = 1..3;
 /// A few seeds, or all of these where the long forms are asked for.
 fn seeds(all: Range<u64>) -> Range<u64> {
     if is_long() { all } else { FEW }
+}
+
+/// Runs a scenario for each seed, all of its randomness from the seed.
+fn run_seeds(test: &str, seeds: impl IntoIterator<Item = u64>, scenario: impl Fn(u64) + Sync) {
+    campanile_sim::run_seeds(test, seeds, |seed| entropy::seeded(seed, || scenario(seed)));
 }
 
 /// A meeting of one worker.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use campanile_client::Camera;
 use campanile_sim::check::Conditions;
-use campanile_sim::{HostSettings, LinkSettings, Loss, World, run_seeds, sound};
+use campanile_sim::{HostSettings, LinkSettings, Loss, World, sound};
 
-use crate::{FEW, SECOND, assert_sound, disperse, gather, seeds, world};
+use crate::{FEW, SECOND, assert_sound, disperse, gather, run_seeds, seeds, world};
 
 /// How much of the mix may be missing, and how many frames of each tile must be seen, is for each network to say.
 fn meet(seed: u64, up: LinkSettings, down: LinkSettings, most_missing: f64, frames: u64) -> World {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use campanile_client::{Camera, Policy, Preference, Preferences, Target};
 use campanile_sim::check::Conditions;
-use campanile_sim::{Bandwidth, HostSettings, LinkSettings, World, run_seeds};
+use campanile_sim::{Bandwidth, HostSettings, LinkSettings, World};
 
-use crate::{SECOND, assert_sound, disperse, gather, world};
+use crate::{SECOND, assert_sound, disperse, gather, run_seeds, seeds, world};
 
 /// The mix, its headers, feedback and resends.
 const AUDIO_KBPS: u64 = 100;
@@ -99,6 +99,59 @@ fn twenty_five_publishers_and_fifty_subscribers() {
         let mut world = publish_and_subscribe(seed, 25, 50, 14);
         disperse(&mut world);
     });
+}
+
+/// Links become narrow and wide again, and the server divides what they carry.
+fn changing_links(seed: u64) {
+    let mut world = world(seed);
+    let filming = gather(&mut world, 4, |_| HostSettings {
+        policy: Policy::Nothing,
+        uplink_start_kbps: Some(2_500),
+        ..HostSettings::default()
+    });
+    for host in &filming {
+        world.act(*host, |client, now| client.start_video(Camera::simulcast(), now));
+    }
+    let names: Vec<String> = filming.iter().map(|host| world.host(*host).attendee()).collect();
+    let watching = gather(&mut world, 4, |_| {
+        let preference = |priority| Preference { priority, target: Target::High };
+        let chosen = names.iter().cloned().zip((1..).map(preference)).collect();
+        let bandwidth = Some(Bandwidth { bps: 8_000_000, queue: Duration::from_millis(300) });
+        HostSettings {
+            down: LinkSettings { bandwidth, ..LinkSettings::default() },
+            policy: Policy::Priority(Preferences { chosen }),
+            ..HostSettings::default()
+        }
+    });
+    for _ in 0..6 {
+        for host in &watching {
+            let bps = downlink(&mut world) * 1_000;
+            world.relink(*host, |_, down| {
+                down.bandwidth = Some(Bandwidth { bps, queue: Duration::from_millis(300) })
+            });
+        }
+        let pause = world.random().up_to(SECOND * 6);
+        world.run(SECOND * 2 + pause);
+    }
+    assert_sound(&world, Conditions::default());
+    // In the end there is room for everything, and everything comes.
+    for host in &watching {
+        world.relink(*host, |_, down| down.bandwidth = None);
+    }
+    let is_full = |world: &World, host: usize| {
+        let tiles = world.host(host).client().tiles();
+        tiles.filter(|tile| tile.size == Some((1280, 720))).count() == names.len()
+    };
+    let waited_for = watching.clone();
+    let all_full = world.run_until(SECOND * 30, |world| waited_for.iter().all(|host| is_full(world, *host)));
+    assert!(all_full, "everything comes in full on links without limits");
+    assert_sound(&world, Conditions::default());
+    disperse(&mut world);
+}
+
+#[test]
+fn links_become_narrow_and_wide() {
+    run_seeds("links_become_narrow_and_wide", seeds(7_000..7_040), changing_links);
 }
 
 #[test]

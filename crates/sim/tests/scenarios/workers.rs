@@ -2,9 +2,9 @@
 
 use campanile_client::Camera;
 use campanile_sim::check::Conditions;
-use campanile_sim::{HostSettings, World, WorldSettings, is_long, run_seeds, sound};
+use campanile_sim::{HostSettings, World, WorldSettings, is_long, sound};
 
-use crate::{SECOND, assert_sound, disperse, gather};
+use crate::{SECOND, assert_sound, disperse, gather, run_seeds};
 
 fn span(seed: u64, attendees: usize) -> World {
     let mut world = World::new(WorldSettings { seed, workers: 3 });

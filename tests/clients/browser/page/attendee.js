@@ -1,6 +1,6 @@
 // One attendee in one tab: the unmodified SDK, what it told us, and what it plays. The tests drive it as `window.me`.
 import './connections.js';
-import './crowd.js';
+import './film.js';
 
 import {
   DefaultActiveSpeakerPolicy,
@@ -11,12 +11,14 @@ import {
   MeetingSessionStatusCode,
   SimulcastLayers,
   TargetDisplaySize,
+  TranscriptionStatus,
   VideoCodecCapability,
   VideoPreference,
   VideoPreferences,
   VideoPriorityBasedPolicy,
 } from 'amazon-chime-sdk-js';
 
+import { checkReadiness } from './readiness.js';
 import { audioContext, colourOf, loudnessOf, picture, tone } from './sources.js';
 
 // Enough to read after a failure; a meeting of a minute logs a few thousand lines.
@@ -69,6 +71,8 @@ class Me {
     this.presence = {};
     this.volumes = {};
     this.messages = [];
+    this.transcriptStatuses = [];
+    this.transcriptItems = [];
     this.tiles = {};
     this.attendeeId = attendee.AttendeeId;
     this.colour = colour;
@@ -91,6 +95,7 @@ class Me {
       this.attendeeChanged(id, present, externalUserId, dropped));
     this.audioVideo.realtimeSubscribeToLocalSignalStrengthChange(signal => this.note('signal', { signal }));
     this.audioVideo.subscribeToActiveSpeakerDetector(new DefaultActiveSpeakerPolicy(), ids => this.note('speakers', { ids }));
+    this.audioVideo.transcriptionController.subscribeToTranscriptEvent(event => this.transcribed(event));
     this.audioVideo.realtimeSubscribeToReceiveDataMessage('chat', message => {
       this.messages.push({
         text: message.text(),
@@ -173,6 +178,23 @@ class Me {
   }
   eventDidReceive(name) {
     this.note('event', { event: name });
+  }
+  transcribed(event) {
+    if (event instanceof TranscriptionStatus) {
+      this.transcriptStatuses.push({
+        type: event.type,
+        at: Number(event.eventTimeMs),
+        region: event.transcriptionRegion,
+        configuration: event.transcriptionConfiguration,
+        message: event.message,
+      });
+      return;
+    }
+    for (const result of event.results) {
+      for (const { type, content, attendee, startTimeMs, endTimeMs } of result.alternatives[0].items) {
+        this.transcriptItems.push({ type, content, attendee, start: Number(startTimeMs), end: Number(endTimeMs) });
+      }
+    }
   }
   attendeeChanged(id, present, externalUserId, dropped) {
     this.note('presence', { id, present, externalUserId, dropped });
@@ -264,6 +286,10 @@ class Me {
       preferences.add(new VideoPreference(attendeeId, priority, TargetDisplaySize[size]));
     }
     this.policy.chooseRemoteVideoSources(preferences.build());
+  }
+  /** Instead of starting: what the SDK's readiness checker finds. */
+  checkReadiness() {
+    return checkReadiness(this.session, this.log);
   }
   hasStartedLocalVideo() {
     return this.audioVideo.hasStartedLocalVideoTile();

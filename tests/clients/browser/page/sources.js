@@ -47,8 +47,17 @@ function dots(width, height) {
   return canvas;
 }
 
+/** One colour with a box that moves, so that frames differ. */
+export function paint(brush, colour, step) {
+  const { width, height } = brush.canvas;
+  brush.fillStyle = colour;
+  brush.fillRect(0, 0, width, height);
+  brush.fillStyle = 'white';
+  brush.fillRect((step * 7) % (width - 20), height - 20, 20, 20);
+}
+
 /**
- * A picture of one colour with a box that moves, so that frames differ. Drawn by timer: tests hold many tabs at once.
+ * A camera with such a picture. Drawn by timer: tests hold many tabs at once.
  * `busy` is the share of its height that flickers, at the lower edge: what an encoder spends all its bits on.
  */
 export function picture(colour, { width = 320, height = 180, framerate = 15, busy = 0 } = {}) {
@@ -60,14 +69,11 @@ export function picture(colour, { width = 320, height = 180, framerate = 15, bus
   const strip = Math.round(height * busy);
   const noise = strip ? dots(2 * width, 2 * strip) : null;
   const draw = () => {
-    brush.fillStyle = colour;
-    brush.fillRect(0, 0, width, height);
+    paint(brush, colour, step);
     if (noise) {
       const [x, y] = [Math.random() * width, Math.random() * strip];
       brush.drawImage(noise, x, y, width, strip, 0, height - strip, width, strip);
     }
-    brush.fillStyle = 'white';
-    brush.fillRect((step * 7) % (width - 20), height - 20, 20, 20);
     step += 1;
   };
   draw();

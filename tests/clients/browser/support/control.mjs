@@ -5,6 +5,9 @@ import {
   CreateMeetingCommand,
   DeleteAttendeeCommand,
   DeleteMeetingCommand,
+  StartMeetingTranscriptionCommand,
+  StopMeetingTranscriptionCommand,
+  UpdateAttendeeCapabilitiesCommand,
 } from '@aws-sdk/client-chime-sdk-meetings';
 import { randomUUID } from 'node:crypto';
 
@@ -43,5 +46,18 @@ export class Control {
     return this.client.send(
       new DeleteAttendeeCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId }),
     );
+  }
+  /** Everything is allowed that `less` does not name. */
+  allow(meeting, attendee, less = {}) {
+    const Capabilities = { Audio: 'SendReceive', Video: 'SendReceive', Content: 'SendReceive', ...less };
+    return this.client.send(
+      new UpdateAttendeeCapabilitiesCommand({ MeetingId: meeting.MeetingId, AttendeeId: attendee.AttendeeId, Capabilities }),
+    );
+  }
+  transcribe(meeting, TranscriptionConfiguration) {
+    return this.client.send(new StartMeetingTranscriptionCommand({ MeetingId: meeting.MeetingId, TranscriptionConfiguration }));
+  }
+  stopTranscribing(meeting) {
+    return this.client.send(new StopMeetingTranscriptionCommand({ MeetingId: meeting.MeetingId }));
   }
 }

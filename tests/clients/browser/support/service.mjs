@@ -1,5 +1,5 @@
 // Starts and ends the binary under test. CAMPANILE_BIN says where it is.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import dgram from 'node:dgram';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -13,6 +13,13 @@ export const binary =
 
 const READY_WITHIN_MS = 20_000;
 const EXIT_WITHIN_MS = 5_000;
+
+const EVENTS = `
+import json, sqlite3, sys
+database = sqlite3.connect(f"file:{sys.argv[1]}?mode=ro", uri=True)
+rows = database.execute("SELECT detail FROM outbox WHERE meeting = ? ORDER BY sequence", sys.argv[2:])
+print(json.dumps([detail for (detail,) in rows]))
+`;
 
 /** Ports that were free a moment ago: one for HTTP, one for media. */
 export async function freePorts() {
@@ -102,6 +109,18 @@ export class Service {
   async kill() {
     this.process.kill('SIGKILL');
     await this.ended;
+  }
+
+  /** The details of the events that were decided for a meeting, in order: what a sink would be sent. Node 20 reads no SQLite. */
+  events(meeting) {
+    const database = path.join(this.root, 'data', 'campanile.db');
+    return JSON.parse(execFileSync('python3', ['-c', EVENTS, database, meeting.MeetingId])).map(detail => JSON.parse(detail));
+  }
+
+  /** What the operator's API answers to this. */
+  async operator(path) {
+    const headers = { authorization: `Bearer ${this.ready.operator_key}` };
+    return (await fetch(`${this.endpoint}/admin/v1/${path}`, { headers })).json();
   }
 
   /** The lines of /metrics as a map from name and labels to value. */

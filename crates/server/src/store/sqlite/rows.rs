@@ -134,7 +134,8 @@ fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, sqlx::Error> {
 }
 
 /// The JSON of a configuration, as its caller gave it and as events repeat it.
-pub(super) fn transcription_json(configuration: &Transcription) -> String {
+/// The configuration as the API has it.
+pub(crate) fn transcription_json(configuration: &Transcription) -> String {
     let settings: Map<String, Value> = configuration
         .settings()
         .map(|(name, setting)| match setting {

@@ -17,11 +17,11 @@ use uuid::Uuid;
 use super::rows::{
     AttendeeRow, EndedRow, MeetingRow, insert_attendee, insert_meeting, tags_json, transcription_json,
 };
-use super::{events, unavailable};
+use super::{events, timeline, unavailable};
 use crate::observe;
 use crate::store::events::{OperatorSinks, Recorded, Replay, Settled, Told};
 use crate::store::lock::Lock;
-use crate::store::{DecideError, Decided, StoreCounters, Unavailable};
+use crate::store::{DecideError, Decided, StoreCounters, TimelineEntry, Unavailable};
 
 /// Most commands that share one transaction. A commit waits for the disk; what waits meanwhile rides along
 /// with the next one. The bound keeps a transaction, and the wait behind it, short.
@@ -53,6 +53,8 @@ pub(super) enum Ask {
 pub(super) enum Work {
     /// Answers how many rows went.
     Prune(Prune, Timestamp),
+    /// What an attendee's client told; answers how much there was room for.
+    Note { meeting: MeetingId, attendee: AttendeeId, entries: Vec<TimelineEntry> },
     /// Facts of live meetings; answers how many events they made.
     Tell(Vec<Told>),
     /// Who did not come back after a restart has dropped; answers how many were looked at, at most [`PRUNE_PORTION`].
@@ -67,6 +69,8 @@ pub(super) enum Work {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Prune {
     Outbox,
+    /// The timelines of meetings that have ended.
+    Timelines,
     Ended,
 }
 
@@ -448,6 +452,9 @@ impl Writer {
     async fn keep(&mut self, work: &Work) -> Result<u64, sqlx::Error> {
         match work {
             Work::Prune(what, older_than) => self.prune(*what, *older_than).await,
+            Work::Note { meeting, attendee, entries } => {
+                timeline::append(&mut self.connection, *meeting, *attendee, entries).await
+            }
             Work::Tell(facts) => self.tell(facts).await,
             Work::DropLost => {
                 let most = i64::try_from(PRUNE_PORTION).unwrap_or(i64::MAX);
@@ -482,6 +489,11 @@ impl Writer {
             Prune::Outbox => {
                 events::prune_dead(&mut self.connection, now()).await?;
                 events::PRUNE
+            }
+            Prune::Timelines => {
+                "DELETE FROM timeline WHERE rowid IN
+                 (SELECT t.rowid FROM timeline t JOIN meetings m ON m.id = t.meeting
+                  WHERE m.ended_at < ? LIMIT ?)"
             }
             Prune::Ended => {
                 "DELETE FROM meetings WHERE sequence IN
