@@ -69,6 +69,7 @@ fn the_example_shows_the_true_defaults() {
         "sqs_",
         "sns_",
         "lambda_",
+        "eventbridge_endpoint",
         "webhook_",
         "file =",
         "endpoint",
