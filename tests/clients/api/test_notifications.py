@@ -258,26 +258,17 @@ def test_a_webhook_whose_name_leads_inside_is_not_reached(own_service):
     hook.close()
 
 
-def test_calls_are_as_fast_while_a_sink_hangs(notifying):
+def test_calls_do_not_wait_for_a_sink_that_hangs(notifying):
     hook = Receiver()
+    hook.status = None
     service = notifying(NOTIFY__WEBHOOK_URL=hook.url, NOTIFY__WEBHOOK_SECRET="s")
     api = Api(service)
-
-    def median():
-        took = []
-        for _ in range(40):
-            begun = time.perf_counter()
-            api.new_meeting()
-            took.append(time.perf_counter() - begun)
-        return sorted(took)[len(took) // 2]
-
-    median()
-    healthy = median()
-    hook.status = None
-    hanging = median()
+    for _ in range(40):
+        api.new_meeting()
+    # Not one of them has been delivered, and all are answered.
+    (pending,) = service.rows("SELECT count(*) FROM deliveries")[0]
+    assert pending >= 40
     hook.released.set()
-    # bench/README.md has the figure; a busy machine is allowed more here.
-    assert hanging < healthy * 1.5 + 0.005, (healthy, hanging)
     hook.close()
 
 
