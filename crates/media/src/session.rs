@@ -54,7 +54,7 @@ const RTX_AGE: Duration = Duration::from_secs(3);
 
 /// Resends stop while they are more than this part of what is sent: a path that loses more is congested, and resends
 /// only add to it.
-const RTX_SHARE: f32 = 0.25;
+const RTX_SHARE: f32 = 0.4;
 
 /// SSRCs whose section is remembered. Three layers, a microphone, and room for changes between two offers.
 const MAX_BINDINGS: usize = 32;
