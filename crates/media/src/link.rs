@@ -313,9 +313,12 @@ impl Link {
 
     /// Something became less for want of bandwidth.
     pub(crate) fn lowered(&mut self, has_held: bool, now: Instant) {
-        let too_soon = self.raised.is_some_and(|raised| now < raised + SOON);
+        let is_soon = self.raised.is_some_and(|raised| now < raised + SOON);
+        // One fall may come in several steps: only the first says that the raise was too much.
+        let is_same_fall = self.lowered > self.raised;
         let patience = match self.patience {
-            Some(patience) if too_soon => (patience * 2).min(MOST_PATIENCE),
+            Some(patience) if is_soon && is_same_fall => patience,
+            Some(patience) if is_soon => (patience * 2).min(MOST_PATIENCE),
             _ => FIRST_PATIENCE,
         };
         let patience = if has_held { patience.max(HELD_PATIENCE) } else { patience };
