@@ -85,6 +85,10 @@ const AFTER_LOSS: f64 = 0.9;
 /// After a heavy loss the ceiling rises so much with every report that tells of none, in percent.
 const CEILING_GROWTH_PERCENT: u64 = 150;
 
+/// A raise begins with keyframes, which fill a queue for a moment. The estimator takes that for a full link, and falls to what
+/// was sent before: it is not believed until two reports have come, unless they tell of heavy loss.
+const PROOF: Duration = Duration::from_millis(1_250);
+
 /// A link that loses no more than this, and delays no more than [`CALM_DELAY`] above what it did at its best, carries what
 /// is shown, and goes on to be trusted with it for [`PROVEN`]: an estimator whose probe ran into a full link falls back to
 /// less than what is sent, whatever the link carries.
@@ -168,9 +172,11 @@ impl Link {
         true
     }
 
-    /// What is shown is being tried.
+    /// What is shown is being tried: on its own, or because it was raised just now and no report has told yet how that went.
     pub(crate) fn is_tried(&self, now: Instant) -> bool {
-        self.trial.is_some_and(|(began, patience)| patience > FIRST_TRIAL && now < began + TRIAL)
+        let is_lost = |since| self.heavy_loss.is_some_and(|loss| loss >= since);
+        self.raised.is_some_and(|raised| now < raised + PROOF && !is_lost(raised))
+            || self.trial.is_some_and(|(began, patience)| patience > FIRST_TRIAL && now < began + TRIAL)
     }
 
     /// Something is shown. A trial after which nothing had to become less was a good one.
