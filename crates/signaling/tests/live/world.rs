@@ -122,6 +122,18 @@ impl World {
         session
     }
 
+    /// Somebody of the audience of this replica joins, and media comes up.
+    pub(crate) fn listen(&mut self, replica: MeetingId, who: Attending) -> SessionId {
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        self.clients.insert(session, Client { attendee: Some(who.attendee), ..Client::default() });
+        self.meeting.handle_audience(session, replica, who, true, self.now);
+        self.pump();
+        self.send(session, join(1_000 + session.0));
+        self.media(MediaFact::Connected { session });
+        session
+    }
+
     pub(crate) fn send(&mut self, session: SessionId, frame: impl Into<SignalFrame>) {
         let wall_ms = self.wall_ms();
         let sent = frame::encode(&frame.into().at(wall_ms as u64));
@@ -253,6 +265,16 @@ impl World {
                     }
                     self.facts.push(fact);
                 }
+                Output::ReplicaFact(replica, fact) => {
+                    self.lines.push(format!("{} of replica {}", render_fact(&fact), replica.0.as_u128()));
+                }
+                Output::Vouch { session, token } => self.lines.push(format!("{session} vouch for {token}")),
+                Output::Acts { session, who } => {
+                    self.lines.push(format!("{session} acts as a{}", who.attendee.0.as_u128()));
+                    if let Some(client) = self.clients.get_mut(&session) {
+                        client.attendee = Some(who.attendee);
+                    }
+                }
             }
         }
     }
@@ -337,6 +359,7 @@ impl World {
             }
             Type::Bitrates => assert!(client.joined && !client.is_content && frame.bitrates.is_some()),
             Type::Notification => assert!(frame.notification.is_some()),
+            Type::PrimaryMeetingLeave => assert!(frame.primary_meeting_leave.is_some()),
             Type::PrimaryMeetingJoinAck => assert!(frame.primary_meeting_join_ack.is_some()),
             other => panic!("the server never sends {other:?}"),
         }
