@@ -13,12 +13,13 @@ use std::time::Instant;
 use campanile_control::ids::{AttendeeId, MeetingId, SessionId, StreamId};
 
 use super::ending::Afterwards;
+use super::roster::info;
 use super::session::{Part, Seat};
 use super::subscribe::VIEW_ONLY;
 use super::{Attending, LiveMeeting, NotVouched, Output, Vouched};
 use crate::close;
 use crate::frame::{
-    AudioStatus, PrimaryMeetingJoin, PrimaryMeetingJoinAck, PrimaryMeetingLeave, SignalFrame,
+    AudioStatus, AudioStream, PrimaryMeetingJoin, PrimaryMeetingJoinAck, PrimaryMeetingLeave, SignalFrame,
 };
 use crate::refusal::Refusal;
 
@@ -179,6 +180,7 @@ impl LiveMeeting {
         let Some(session) = self.sessions.get(&id) else { return };
         let films = session.joined().is_some_and(|joined| joined.publishing.is_some());
         let waited = self.moderation.waits(session.who.attendee);
+        let shown = self.places.get(&session.seat()).and_then(|place| place.announced);
         let listener = match &session.part {
             Part::Promoted { root, .. } => root.attendee,
             Part::Attendee | Part::Audience(_) => return,
@@ -196,9 +198,14 @@ impl LiveMeeting {
             let status = SignalFrame::from(AudioStatus { audio_status: Some(OK) });
             self.send(id, status.with_error(VIEW_ONLY, "the audience sends no video"), now);
         }
-        // While it waited everybody had left, for it.
-        if let Some(roster) = self.roster(listener).filter(|_| waited) {
-            self.send(id, roster.into(), now);
+        if waited {
+            // Everybody else had left, for it; and what it acted as is shown to nobody but itself.
+            let mut streams = self.roster(listener).unwrap_or_default().streams;
+            let gone = |id| AudioStream { audio_stream_id: Some(id), ..AudioStream::default() };
+            streams.extend(shown.map(gone));
+            if !streams.is_empty() {
+                self.send(id, info(streams).into(), now);
+            }
         }
         self.acts_anew(id);
     }

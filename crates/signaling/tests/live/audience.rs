@@ -13,7 +13,7 @@ const PRIMARY: MeetingId = MeetingId(Uuid::from_u128(0xfeed));
 const REPLICA: MeetingId = MeetingId(Uuid::from_u128(71));
 const OTHER: MeetingId = MeetingId(Uuid::from_u128(72));
 
-fn credentials(number: u128) -> PrimaryMeetingJoin {
+pub(crate) fn credentials(number: u128) -> PrimaryMeetingJoin {
     PrimaryMeetingJoin {
         credentials: Some(SessionCredentials {
             attendee_id: Some(attendee(number).to_string()),
@@ -23,7 +23,7 @@ fn credentials(number: u128) -> PrimaryMeetingJoin {
     }
 }
 
-fn token_of(number: u128) -> Vouched {
+pub(crate) fn token_of(number: u128) -> Vouched {
     Vouched { meeting: PRIMARY, who: who(number), may: Capabilities::default() }
 }
 
@@ -133,14 +133,10 @@ fn the_audience_sends_nothing_to_anybody() {
     2 DATA chat="hello" from a101/user101 at 0
     "#);
     // A share.
-    let share = SessionId(50);
-    world
-        .clients
-        .insert(share, Client { attendee: Some(attendee(101)), is_content: true, ..Client::default() });
     world.forget();
-    world.meeting.handle_audience(share, REPLICA, content(101), true, world.now);
+    let share = world.attach_audience(REPLICA, content(101));
     world.send(share, join(8));
-    assert_snapshot!(world.transcript(), @"50 STATUS 403");
+    assert_snapshot!(world.transcript(), @"4 STATUS 403");
 }
 
 #[test]

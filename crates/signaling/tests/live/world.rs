@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) media: BTreeSet<SessionId>,
     pub(crate) requests: Vec<MediaRequest>,
     pub(crate) facts: Vec<Fact>,
+    /// As whom sessions act from then on, of those that were promoted or demoted.
+    pub(crate) acts: Vec<(SessionId, Attending)>,
     /// Every frame that was sent since the last [`World::transcript`].
     pub(crate) frames: Vec<(SessionId, SignalFrame)>,
     pub(crate) bytes: Vec<(SessionId, bytes::Bytes)>,
@@ -83,6 +85,7 @@ impl World {
             media: BTreeSet::new(),
             requests: Vec::new(),
             facts: Vec::new(),
+            acts: Vec::new(),
             frames: Vec::new(),
             bytes: Vec::new(),
             next_session: 1,
@@ -122,13 +125,20 @@ impl World {
         session
     }
 
-    /// Somebody of the audience of this replica joins, and media comes up.
-    pub(crate) fn listen(&mut self, replica: MeetingId, who: Attending) -> SessionId {
+    /// Somebody of the audience of this replica has opened a socket.
+    pub(crate) fn attach_audience(&mut self, replica: MeetingId, who: Attending) -> SessionId {
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        self.clients.insert(session, Client { attendee: Some(who.attendee), ..Client::default() });
+        let client = Client { attendee: Some(who.attendee), is_content: who.content, ..Client::default() };
+        self.clients.insert(session, client);
         self.meeting.handle_audience(session, replica, who, true, self.now);
         self.pump();
+        session
+    }
+
+    /// The same joins, and media comes up.
+    pub(crate) fn listen(&mut self, replica: MeetingId, who: Attending) -> SessionId {
+        let session = self.attach_audience(replica, who);
         self.send(session, join(1_000 + session.0));
         self.media(MediaFact::Connected { session });
         session
@@ -271,6 +281,7 @@ impl World {
                 Output::Vouch { session, token } => self.lines.push(format!("{session} vouch for {token}")),
                 Output::Acts { session, who } => {
                     self.lines.push(format!("{session} acts as a{}", who.attendee.0.as_u128()));
+                    self.acts.push((session, who.clone()));
                     if let Some(client) = self.clients.get_mut(&session) {
                         client.attendee = Some(who.attendee);
                     }
