@@ -77,12 +77,12 @@ pub struct Identity {
 pub struct NoCertificate;
 
 impl Identity {
-    /// A new certificate. Random by nature: the crypto backend draws it.
+    /// A new certificate of that crypto. Random by nature: the crypto backend draws it.
     ///
     /// # Errors
     /// [`NoCertificate`].
-    pub fn generate() -> Result<Self, NoCertificate> {
-        let crypto = Arc::new(str0m::crypto::from_feature_flags());
+    pub fn generate(crypto: CryptoProvider) -> Result<Self, NoCertificate> {
+        let crypto = Arc::new(crypto);
         let certificate = crypto.dtls_provider.generate_certificate().ok_or(NoCertificate)?;
         let bytes = crypto.sha256_provider.sha256(&certificate.certificate).to_vec();
         let fingerprint = Fingerprint { hash_func: "sha-256".to_owned(), bytes }.to_string();

@@ -29,7 +29,8 @@ impl Driven {
             audio_host: "media.example:3478".into(),
             ..Settings::new(7, "me".into(), address)
         };
-        let client = Client::new(settings, Identity::generate().unwrap(), now);
+        let client =
+            Client::new(settings, Identity::generate(str0m::crypto::from_feature_flags()).unwrap(), now);
         Self { client, now, events: Vec::new() }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocator::{Claim, Division, Rung, divide};
 use crate::layers::{LayerKey, Subscriber};
-use crate::link::{CLEAR, SILENCE, SILENCE_IN_USE};
+use crate::link::CLEAR;
 use crate::session::{SectionKey, Subscription};
 use crate::worker::{SessionKey, Timer, Worker};
 use crate::{Bitrate, Event, GroupId, Output, StreamId, Wish};
@@ -26,6 +26,13 @@ const LEAST_LAYER: Bitrate = Bitrate(30_000);
 
 /// The estimator aims so much above what would be used, in percent, so that a raise finds its margin.
 const AIM_PERCENT: u64 = 125;
+
+/// What is tried takes so much more than was measured of it, in percent: rates swing.
+const TRIAL_PERCENT: u64 = 125;
+
+/// The estimator is not made to look for more than so many times what the next step takes: its probes, of twice what it is
+/// to look for, would fill a narrow link's queue each time, and it would take the link for narrower than it is.
+const REACH: u64 = 2;
 
 /// What a client is told when it may send what it likes again: more than any camera has.
 const NO_LIMIT: Bitrate = Bitrate(20_000_000);
@@ -105,15 +112,15 @@ impl Worker {
             if is_shown {
                 session.link.is_in_use(now);
             }
-            let (step, silence) = match is_shown {
-                true => (session.link.next.filter(|_| is_believed), SILENCE_IN_USE),
-                false => (least(&claims), SILENCE),
+            let step = match is_shown {
+                true => session.link.next.filter(|_| is_believed),
+                false => least(&claims),
             };
             if let Some(step) = step.filter(|step| *step > budget)
-                && session.link.tries(silence, now)
+                && session.link.tries(is_shown, now)
             {
                 // Rates swing: what it took when the link was divided last is not what it takes now.
-                (budget, may_raise) = (Bitrate(step.0 * AIM_PERCENT / 100), true);
+                (budget, may_raise) = (Bitrate(step.0 * TRIAL_PERCENT / 100), true);
             }
         }
         let division = divide(budget, &claims, may_raise);
@@ -249,7 +256,9 @@ impl Worker {
         if division.next.is_some() && link.may_raise(now) {
             link.probe_if_due(now);
         }
-        let aim = division.wished.0 * (AIM_PERCENT + link.probes) / 100;
+        let within_reach =
+            division.next.map_or(Bitrate(u64::MAX), |next| Bitrate(next.0.saturating_mul(REACH)));
+        let aim = division.wished.min(within_reach).0 * (AIM_PERCENT + link.probes) / 100;
         let desired =
             if claims.is_empty() || !can_pad { Bitrate::ZERO } else { Bitrate(aim + link.sound().0) };
         if std::mem::replace(&mut link.desired, desired) != desired {

@@ -4,14 +4,22 @@
 //! one for each session: 0.6 ms of the worker's time for every client that joins.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use str0m::config::{CryptoProvider, DtlsCert, DtlsVersion};
 use str0m::crypto::dtls::{DtlsImplError, DtlsInstance, DtlsOutput, DtlsProvider, ProtocolVersion};
 use str0m::crypto::{CryptoError, from_feature_flags};
 
-/// What every worker gives its sessions.
-pub(crate) fn crypto() -> CryptoProvider {
+/// A flight of the handshake that is not answered is sent again after so long, then after twice as long each time: RFC 6347
+/// §4.2.4.1 allows less than its second to those who must not keep people waiting, and a round trip takes less nearly
+/// everywhere. Browsers begin at 50 ms or more.
+const FIRST_RESEND: Duration = Duration::from_millis(250);
+
+/// Half a minute in all.
+const RESENDS: usize = 7;
+
+/// What every worker gives its sessions; for clients of ours too.
+pub fn crypto() -> CryptoProvider {
     static SHARED: Shared = Shared { config: OnceLock::new() };
     CryptoProvider { dtls_provider: &SHARED, ..from_feature_flags() }
 }
@@ -36,7 +44,10 @@ impl std::fmt::Debug for Config {
 impl Config {
     fn new(mtu: Option<usize>) -> Result<Config, CryptoError> {
         // ICE has proven the client's address before its handshake is looked at: no cookie is needed.
-        let builder = dimpl::Config::builder().use_server_cookie(false);
+        let builder = dimpl::Config::builder()
+            .use_server_cookie(false)
+            .flight_start_rto(FIRST_RESEND)
+            .flight_retries(RESENDS);
         let builder = match mtu {
             Some(mtu) => builder.mtu(mtu),
             None => builder,

@@ -27,8 +27,11 @@ const LAYER_QUIET: Duration = Duration::from_secs(3);
 /// Until a layer has been measured it is taken to have so much of what its publisher says it has at most, in percent.
 const PRESUMED: u64 = 80;
 
-/// A publisher that sends nothing at all is asked again after twice the time, up to this. One that sends is asked again
-/// after the throttle: its request or its keyframe was lost.
+/// A publisher that sends, but no keyframe, is asked again after this: the request was lost, or is still on its way.
+/// Browsers make no two keyframes within 300 ms, so that asking again costs nothing.
+const KEYFRAME_AGAIN: Duration = Duration::from_millis(250);
+
+/// A publisher that sends nothing at all is asked again after twice the time, up to this.
 const KEYFRAME_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Packets kept while somebody waits for a keyframe, in case its first packet comes after others of it: a second of a
@@ -193,14 +196,15 @@ impl Layer {
 pub(crate) struct KeyframePolicy {
     wanted: bool,
     asked: Option<Instant>,
+    /// After this it is asked for again. `None`: one has come since it was asked for last.
     patience: Option<Duration>,
 }
 
 impl KeyframePolicy {
-    /// Somebody needs a keyframe. During the throttle the wish is kept.
+    /// Somebody needs a keyframe. During the throttle the wish is kept. Who wishes again says that none has come.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
-        self.patience = None;
+        self.patience = self.patience.map(|patience| patience.min(KEYFRAME_AGAIN));
     }
 
     /// Nobody needs one any more.
@@ -216,7 +220,7 @@ impl KeyframePolicy {
 
     /// The publisher sends. If no keyframe comes all the same, the request or the keyframe was lost.
     fn is_alive(&mut self) {
-        self.patience = self.patience.map(|_| KEYFRAME_THROTTLE);
+        self.patience = self.patience.map(|_| KEYFRAME_AGAIN);
     }
 
     /// Whether to ask now.
@@ -502,8 +506,8 @@ mod tests {
         for _ in 0..4 {
             policy.asked(now);
             policy.is_alive();
-            assert_eq!(policy.deadline(), Some(now + KEYFRAME_THROTTLE));
-            now += KEYFRAME_THROTTLE;
+            assert_eq!(policy.deadline(), Some(now + KEYFRAME_AGAIN));
+            now += KEYFRAME_AGAIN;
             assert!(policy.is_due(now));
         }
     }

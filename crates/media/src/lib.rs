@@ -49,6 +49,7 @@ pub use campanile_control::ids::{GroupId, MeetingId, SessionId, StreamId};
 
 pub use counters::Counters;
 pub use crossing::Crossing;
+pub use dtls::crypto;
 pub use path::PathId;
 pub use worker::Worker;
 

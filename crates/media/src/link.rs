@@ -11,6 +11,10 @@ pub(crate) const FIRST_ESTIMATE: Bitrate = Bitrate(1_000_000);
 /// What is left for the mix of a link at least: the usual profile. More is left where it takes more (stereo, copies).
 const MIX: Bitrate = Bitrate(64_000);
 
+/// Of a link that pictures share, the mix takes no more than this part with its copies, in percent: loss brings copies, and
+/// where the link is full they bring loss.
+const MOST_SOUND_PERCENT: u64 = 40;
+
 /// Estimates come with every feedback, twenty a second; unless something must become less they are acted on so often.
 const PACE: Duration = Duration::from_millis(200);
 
@@ -37,16 +41,16 @@ const DIP_OF_A_FALL: Duration = Duration::from_millis(300);
 const FALLING: Duration = Duration::from_secs(2);
 
 /// Where nothing is shown nothing is sent that the client could tell of: the estimate stays what the last queue made it,
-/// and the estimator does not look for more while it believes that queue full. After so long without anything new one tile more is
+/// and the estimator does not look for more while it believes that queue full. After so long without a fall one tile more is
 /// tried, the most important first, or one layer more where what is shown comes through well; less often each time that it
 /// had to go again.
-pub(crate) const SILENCE: Duration = Duration::from_secs(3);
-pub(crate) const SILENCE_IN_USE: Duration = Duration::from_secs(8);
+const SILENCE: Duration = Duration::from_secs(3);
+const SILENCE_IN_USE: Duration = Duration::from_secs(8);
 const FIRST_TRIAL: Duration = Duration::from_secs(3);
 const MOST_BETWEEN_TRIALS: Duration = Duration::from_secs(24);
 const TRIAL: Duration = Duration::from_secs(2);
 
-/// An estimate that differs by less than this part says nothing new.
+/// An estimate that differs by no more than this part has not moved.
 const STIR: u64 = 50;
 
 /// Falls and rises remembered within that time. Beyond, the oldest is forgotten.
@@ -65,7 +69,7 @@ pub(crate) const CLEAR: Duration = Duration::from_millis(1_500);
 /// While there is less than would be used, the estimator is made to look for more so often, and ever less often as long as
 /// it finds nothing. A probe is five packets.
 const FIRST_PROBE: Duration = Duration::from_secs(2);
-const MOST_BETWEEN_PROBES: Duration = Duration::from_secs(16);
+const MOST_BETWEEN_PROBES: Duration = Duration::from_secs(4);
 
 /// An estimator takes demand for new when it rises: each probe is asked for by one percent more, and after so many the
 /// count begins anew.
@@ -117,9 +121,10 @@ pub(crate) struct Link {
     patience: Option<Duration>,
     /// The estimates of the last [`DIP`], and the one before them.
     estimates: VecDeque<(Instant, Bitrate)>,
-    /// When the estimate last said something new.
+    /// When the estimate last moved, and when it last fell.
     stirred: Option<Instant>,
-    /// The last try of a link of which nothing new is said, and how long it is until the next.
+    fell: Option<Instant>,
+    /// The last try of a link whose estimate does not move, and how long it is until the next.
     trial: Option<(Instant, Duration)>,
     /// What it took to raise or resume one tile more, when it was last divided.
     pub(crate) next: Option<Bitrate>,
@@ -143,6 +148,7 @@ impl Link {
         let before = self.available.replace(available);
         if before.is_none_or(|before| before.0.abs_diff(available.0) > before.0 / STIR) {
             self.stirred = Some(now);
+            self.fell = self.fell.filter(|_| before < Some(available)).or(Some(now));
         }
         self.estimates.push_back((now, available));
         while self.estimates.len() > MOST_ESTIMATES {
@@ -150,10 +156,12 @@ impl Link {
         }
     }
 
-    /// Whether one step more is to be tried, whatever the estimate says, if that has said nothing new for so long.
-    pub(crate) fn tries(&mut self, silence: Duration, now: Instant) -> bool {
+    /// Whether one step more is to be tried, whatever the estimate says. Where something is shown the estimator is at work as
+    /// long as its estimate moves; where nothing is, a slow rise says no more than that nothing is sent.
+    pub(crate) fn tries(&mut self, is_shown: bool, now: Instant) -> bool {
         let (last, patience) = *self.trial.get_or_insert((now, FIRST_TRIAL));
-        if self.stirred.is_none_or(|stirred| now < stirred + silence) || now < last + patience {
+        let (since, silence) = if is_shown { (self.stirred, SILENCE_IN_USE) } else { (self.fell, SILENCE) };
+        if since.is_none_or(|since| now < since + silence) || now < last + patience {
             return false;
         }
         self.trial = Some((now, (patience * 2).min(MOST_BETWEEN_TRIALS)));
@@ -269,6 +277,14 @@ impl Link {
         self.sound = Some(sound);
     }
 
+    /// What the mix may take with its copies. `None`: it has the link for itself, or nothing is known of it.
+    pub(crate) fn most_sound(&self) -> Option<Bitrate> {
+        let is_shared = self.used > Bitrate::ZERO || self.next.is_some();
+        let available = self.available.filter(|_| is_shared)?;
+        let carries = self.ceiling.map_or(available, |ceiling| ceiling.min(available));
+        Some(Bitrate(carries.0 / 100 * MOST_SOUND_PERCENT))
+    }
+
     /// What is left for the mix.
     pub(crate) fn sound(&self) -> Bitrate {
         self.sound.map_or(MIX, |sound| sound.max(MIX))
@@ -297,9 +313,12 @@ impl Link {
 
     /// Something became less for want of bandwidth.
     pub(crate) fn lowered(&mut self, has_held: bool, now: Instant) {
-        let too_soon = self.raised.is_some_and(|raised| now < raised + SOON);
+        let is_soon = self.raised.is_some_and(|raised| now < raised + SOON);
+        // One fall may come in several steps: only the first says that the raise was too much.
+        let is_same_fall = self.lowered > self.raised;
         let patience = match self.patience {
-            Some(patience) if too_soon => (patience * 2).min(MOST_PATIENCE),
+            Some(patience) if is_soon && is_same_fall => patience,
+            Some(patience) if is_soon => (patience * 2).min(MOST_PATIENCE),
             _ => FIRST_PATIENCE,
         };
         let patience = if has_held { patience.max(HELD_PATIENCE) } else { patience };
@@ -340,5 +359,18 @@ mod tests {
         assert_eq!(link.budget(now), Bitrate(236_000), "never less than the usual profile");
         link.measured_sound(Bitrate(130_000));
         assert_eq!(link.budget(now), Bitrate(170_000));
+    }
+
+    #[test]
+    fn copies_have_a_part_of_a_link_that_pictures_share() {
+        let now = Instant::now();
+        let mut link = Link::default();
+        assert_eq!(link.most_sound(), None);
+        link.estimate(Bitrate(300_000), now);
+        assert_eq!(link.most_sound(), None, "no picture is wanted");
+        link.next = Some(Bitrate(150_000));
+        assert_eq!(link.most_sound(), Some(Bitrate(120_000)));
+        link.ceiling = Some(Bitrate(200_000));
+        assert_eq!(link.most_sound(), Some(Bitrate(80_000)));
     }
 }

@@ -53,9 +53,10 @@ impl Redundancy {
     }
 
     /// The frame with copies of those before it, which are `ticks` of RTP time apart; `None` if it goes alone. `opus`: the
-    /// payload type inside.
-    pub(crate) fn wrap(&mut self, frame: &Arc<[u8]>, opus: u8, ticks: u32) -> Option<Arc<[u8]>> {
-        let mut room = MAX_PAYLOAD.saturating_sub(frame.len().saturating_add(1));
+    /// payload type inside. `most`: bytes of a packet that the link has room for; copies beyond it are left out, the oldest
+    /// first.
+    pub(crate) fn wrap(&mut self, frame: &Arc<[u8]>, opus: u8, ticks: u32, most: usize) -> Option<Arc<[u8]>> {
+        let mut room = MAX_PAYLOAD.min(most).saturating_sub(frame.len().saturating_add(1));
         let mut chosen: Vec<(u32, &Arc<[u8]>)> = Vec::with_capacity(MAX_COPIES);
         for (copy, distance) in self.earlier.iter().zip(1_u32..).take(self.copies) {
             let length = copy.len().saturating_add(HEADER);
@@ -66,7 +67,7 @@ impl Redundancy {
             chosen.push((distance.saturating_mul(ticks), copy));
         }
         let packet = (!chosen.is_empty()).then(|| {
-            let mut packet = Vec::with_capacity(MAX_PAYLOAD - room);
+            let mut packet = Vec::with_capacity(MAX_PAYLOAD.min(most).saturating_sub(room));
             for (offset, copy) in chosen.iter().rev() {
                 let bits = offset << 10 | u32::try_from(copy.len()).unwrap_or_default();
                 let [_, fields @ ..] = bits.to_be_bytes();
@@ -118,11 +119,11 @@ mod tests {
     #[test]
     fn frames_carry_those_before_them() {
         let mut redundancy = Redundancy::default();
-        assert_eq!(redundancy.wrap(&frame(&[1]), 111, 960), None);
+        assert_eq!(redundancy.wrap(&frame(&[1]), 111, 960, 1_200), None);
         redundancy.handle_report(0.2);
-        let one = redundancy.wrap(&frame(&[2, 2]), 111, 960).unwrap();
+        let one = redundancy.wrap(&frame(&[2, 2]), 111, 960, 1_200).unwrap();
         assert_eq!(one[..], [0x80 | 111, 0x0f, 0x00, 1, 111, 1, 2, 2]);
-        let two = redundancy.wrap(&frame(&[3]), 111, 960).unwrap();
+        let two = redundancy.wrap(&frame(&[3]), 111, 960, 1_200).unwrap();
         assert_eq!(two[..], [0x80 | 111, 0x1e, 0x00, 1, 0x80 | 111, 0x0f, 0x00, 2, 111, 1, 2, 2, 3]);
     }
 
@@ -130,12 +131,26 @@ mod tests {
     fn copies_that_make_a_packet_too_long_are_left_out() {
         let mut redundancy = Redundancy::default();
         redundancy.handle_report(0.2);
-        redundancy.wrap(&frame(&[0; 320]), 111, 960);
-        redundancy.wrap(&frame(&[0; 320]), 111, 960);
-        let two = redundancy.wrap(&frame(&[0; 320]), 111, 960).unwrap();
+        redundancy.wrap(&frame(&[0; 320]), 111, 960, 1_200);
+        redundancy.wrap(&frame(&[0; 320]), 111, 960, 1_200);
+        let two = redundancy.wrap(&frame(&[0; 320]), 111, 960, 1_200).unwrap();
         assert_eq!(two.len(), 3 * 320 + 9);
-        let one = redundancy.wrap(&frame(&[0; 400]), 111, 960).unwrap();
+        let one = redundancy.wrap(&frame(&[0; 400]), 111, 960, 1_200).unwrap();
         assert_eq!(one.len(), 400 + 320 + 5);
-        assert_eq!(redundancy.wrap(&frame(&[0; 960]), 111, 960), None);
+        assert_eq!(redundancy.wrap(&frame(&[0; 960]), 111, 960, 1_200), None);
+    }
+
+    #[test]
+    fn copies_that_the_link_has_no_room_for_are_left_out() {
+        let mut redundancy = Redundancy::default();
+        redundancy.handle_report(0.2);
+        let frame = frame(&[0; 160]);
+        let mut length = |most| redundancy.wrap(&frame, 111, 960, most).map(|packet| packet.len());
+        assert_eq!(length(600), None, "there is nothing to copy yet");
+        assert_eq!(length(600), Some(160 + 1 + 164));
+        assert_eq!(length(600), Some(160 + 1 + 2 * 164));
+        assert_eq!(length(400), Some(160 + 1 + 164));
+        assert_eq!(length(200), None);
+        assert_eq!(length(0), None);
     }
 }

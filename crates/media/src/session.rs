@@ -54,13 +54,16 @@ const RTX_AGE: Duration = Duration::from_secs(3);
 
 /// Resends stop while they are more than this part of what is sent: a path that loses more is congested, and resends
 /// only add to it.
-const RTX_SHARE: f32 = 0.25;
+const RTX_SHARE: f32 = 0.4;
 
 /// SSRCs whose section is remembered. Three layers, a microphone, and room for changes between two offers.
 const MAX_BINDINGS: usize = 32;
 
 /// 20 ms of the 48 kHz RTP clock of Opus (RFC 7587 §4.1).
 const MIX_FRAME_TICKS: u32 = 960;
+
+/// Frames of the mix in a second.
+const MIX_FRAMES: u64 = 50;
 
 /// Packets that leave at once. str0m hands out one for each time that it is told the time, the oldest first, so that a
 /// frame of the mix waits for the picture before it; more leave a millisecond later, so that no keyframe floods a small queue
@@ -737,10 +740,11 @@ impl Session {
         let declare = !std::mem::replace(&mut audio.declared, true);
         audio.sequence += 1;
         audio.timestamp = timestamp.wrapping_add(MIX_FRAME_TICKS);
-        let redundant = self
-            .table
-            .red()
-            .and_then(|(red, opus)| Some((red, audio.redundancy.wrap(payload, opus, MIX_FRAME_TICKS)?)));
+        let most = self.link.most_sound().map_or(u64::MAX, |most| most.0 / 8 / MIX_FRAMES);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let redundant = self.table.red().and_then(|(red, opus)| {
+            Some((red, audio.redundancy.wrap(payload, opus, MIX_FRAME_TICKS, most)?))
+        });
         let (pt, payload) = redundant.unwrap_or_else(|| (pt, Arc::clone(payload)));
         let Some(mid) = self.sections.get(audio.section).map(|section| section.mid) else { return Ok(false) };
         if declare {

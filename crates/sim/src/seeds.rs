@@ -13,23 +13,29 @@ pub fn is_long() -> bool {
     std::env::var_os(LONG_VARIABLE).is_some()
 }
 
-/// Runs `scenario` for each of `seeds`, or for the seed that `CAMPANILE_SIM_SEED` names. A seed that fails is printed
-/// with the way to run it again.
+/// Runs `scenario` for each of `seeds`, or for the seeds that `CAMPANILE_SIM_SEED` names. A seed that fails is printed
+/// with the way to run it again; the others are run nevertheless.
 ///
 /// # Panics
-/// Where the scenario does.
+/// As the scenario did for the first seed that failed.
 #[expect(clippy::print_stderr, reason = "a failing test is read by people")]
 pub fn run_seeds(test: &str, seeds: impl IntoIterator<Item = u64>, scenario: impl Fn(u64)) {
     let named = std::env::var(SEED_VARIABLE).ok().and_then(|text| named_seeds(&text));
     let seeds: Vec<u64> = named.map_or_else(|| seeds.into_iter().collect(), Iterator::collect);
+    let (mut first, mut failed, all) = (None, 0_usize, seeds.len());
     for seed in seeds {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             eprintln!(
                 "seed {seed} failed; again: {SEED_VARIABLE}={seed} cargo test -p campanile-sim --test scenarios {test} \
                  -- --include-ignored --nocapture"
             );
-            resume_unwind(panic);
+            failed += 1;
+            first.get_or_insert(panic);
         }
+    }
+    if let Some(panic) = first {
+        eprintln!("{test}: {failed} of {all} seeds failed");
+        resume_unwind(panic);
     }
 }
 
@@ -42,7 +48,22 @@ fn named_seeds(text: &str) -> Option<std::ops::Range<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    #[test]
+    fn a_seed_that_fails_does_not_hide_the_others() {
+        let ran = RefCell::new(Vec::new());
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            run_seeds("none", 1..5, |seed| {
+                ran.borrow_mut().push(seed);
+                assert!(seed % 2 == 0, "odd: {seed}");
+            });
+        }));
+        assert_eq!(outcome.unwrap_err().downcast_ref::<String>().unwrap(), "odd: 1");
+        assert_eq!(ran.into_inner(), [1, 2, 3, 4]);
+    }
 
     #[test]
     fn seeds_have_names() {

@@ -235,7 +235,7 @@ impl World {
         Self {
             began: now,
             now,
-            identity: Identity::generate().expect("a certificate"),
+            identity: Identity::generate(campanile_media::crypto()).expect("a certificate"),
             node: Node::new(meeting, settings.workers, WALL_MS, &mut random.fork(), now),
             random,
             hosts: Vec::new(),

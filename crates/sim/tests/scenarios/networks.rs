@@ -45,7 +45,8 @@ fn random_loss(seed: u64) -> World {
 fn bursts(seed: u64) -> World {
     let loss = Loss::Bursts { share: 0.2, mean: Duration::from_millis(60) };
     let (bad, good) = (LinkSettings { loss, ..LinkSettings::default() }, LinkSettings::default());
-    if seed.is_multiple_of(2) { meet(seed, bad, good, 0.0, 70) } else { meet(seed, good, bad, 0.3, 70) }
+    // Forty bursts in ten seconds: a fifth is their mean, not what each link loses.
+    if seed.is_multiple_of(2) { meet(seed, bad, good, 0.0, 70) } else { meet(seed, good, bad, 0.4, 70) }
 }
 
 fn jitter(seed: u64) -> World {
@@ -77,7 +78,7 @@ fn a_good_network() {
 #[test]
 fn ten_percent_random_loss() {
     // 1034: three requests for the first keyframe were lost or in vain, and the fourth came only after two seconds.
-    run_seeds("ten_percent_random_loss", [1_034], |seed| _ = random_loss(seed));
+    run_seeds("ten_percent_random_loss", [1_034, 1_083], |seed| _ = random_loss(seed));
     run_seeds("ten_percent_random_loss", seeds(1_000..1_200), |seed| _ = random_loss(seed));
 }
 

@@ -248,7 +248,7 @@ impl Loadtest {
         films: &[Camera],
         signals: &mut Signals,
     ) -> anyhow::Result<Vec<Outcome>> {
-        let identity = Identity::generate()?;
+        let identity = Identity::generate(campanile_media::crypto())?;
         let voices = voice::several(self.talkers.into())?;
         let counts = Arc::new(Counts::default());
         let (stop, stopped) = watch::channel(false);
