@@ -179,8 +179,10 @@ impl LiveMeeting {
     pub(super) fn demote(&mut self, id: SessionId, told: bool, now: Instant) {
         let Some(session) = self.sessions.get(&id) else { return };
         let films = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let waited = self.moderation.waits(session.who.attendee);
-        let shown = self.places.get(&session.seat()).and_then(|place| place.announced);
+        let acted_as = session.who.attendee;
+        let waited = self.moderation.waits(acted_as);
+        let seats = [Seat::base(acted_as), Seat::content(acted_as)];
+        let shown: Vec<u32> = seats.iter().filter_map(|seat| self.places.get(seat)?.announced).collect();
         let listener = match &session.part {
             Part::Promoted { root, .. } => root.attendee,
             Part::Attendee | Part::Audience(_) => return,
@@ -202,7 +204,7 @@ impl LiveMeeting {
             // Everybody else had left, for it; and what it acted as is shown to nobody but itself.
             let mut streams = self.roster(listener).unwrap_or_default().streams;
             let gone = |id| AudioStream { audio_stream_id: Some(id), ..AudioStream::default() };
-            streams.extend(shown.map(gone));
+            streams.extend(shown.into_iter().map(gone));
             if !streams.is_empty() {
                 self.send(id, info(streams).into(), now);
             }
