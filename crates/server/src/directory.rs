@@ -59,3 +59,35 @@ impl Directory {
         self.replicas.extract_if(|_, primary| *primary == meeting).map(|(replica, _)| replica).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    const PRIMARY: MeetingId = MeetingId(Uuid::from_u128(1));
+    const OTHER: MeetingId = MeetingId(Uuid::from_u128(2));
+    const REPLICA: MeetingId = MeetingId(Uuid::from_u128(3));
+
+    fn doors() -> Doors {
+        Doors { inputs: mpsc::channel(1).0, facts: mpsc::channel(1).0 }
+    }
+
+    #[test]
+    fn a_replica_leads_to_its_primary_meeting_as_long_as_that_has_a_task() {
+        let mut directory = Directory::default();
+        let (own, other) = (doors(), doors());
+        directory.entry(PRIMARY, || own.clone());
+        directory.entry(OTHER, || other);
+        assert!(directory.doors(REPLICA).is_none());
+        directory.replicate(REPLICA, PRIMARY);
+        assert!(directory.doors(REPLICA).unwrap().inputs.same_channel(&own.inputs));
+        directory.remove_replica(REPLICA);
+        assert!(directory.doors(REPLICA).is_none());
+        directory.replicate(REPLICA, PRIMARY);
+        assert!(directory.remove(OTHER).is_empty());
+        assert_eq!(directory.remove(PRIMARY), [REPLICA]);
+        assert!(directory.doors(REPLICA).is_none() && directory.is_empty());
+    }
+}

@@ -62,6 +62,10 @@ describe('replicas', { concurrency: 1 }, () => {
     for (const tab of [ann, bob, cleo]) {
       assert.deepEqual((await present(tab)).sort(), known);
     }
+    for (const [meeting, connected] of [[primary, 1], [replicas[0], 1]]) {
+      const shown = await new Operator(world.service).ask('meetings', 'show', meeting.MeetingId);
+      assert.equal((shown.meeting ?? shown).connected, connected, JSON.stringify(shown));
+    }
     await ann.ask('unshare');
     await bob.doesNotSee(ann, { content: true });
   });
