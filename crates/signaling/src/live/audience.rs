@@ -60,10 +60,10 @@ impl LiveMeeting {
     /// What the owner of the meeting found out after [`Output::Vouch`].
     pub fn handle_vouched(&mut self, session: SessionId, vouched: Result<Vouched, NotVouched>, now: Instant) {
         let joined = self.sessions.get_mut(&session).and_then(|session| session.joined_mut());
-        if let Some(claimed) = joined.and_then(|joined| joined.claims.take()) {
-            if let Err(refused) = self.promote(session, &claimed, vouched, now) {
-                self.refuse_promotion(session, refused, now);
-            }
+        if let Some(claimed) = joined.and_then(|joined| joined.claims.take())
+            && let Err(refused) = self.promote(session, &claimed, vouched, now)
+        {
+            self.refuse_promotion(session, refused, now);
         }
         self.settle(now);
     }
