@@ -607,7 +607,9 @@ impl MeetingTask {
                 }
                 Output::ReplicaFact(replica, fact) => self.note(replica, &fact),
                 Output::Vouch { session, token } => self.send(session, ToSocket::Vouch(token)),
-                Output::Acts { session, who } => {
+                Output::Acts { session, who, promoted } => {
+                    tracing::debug!(meeting = %self.id, %session, ?who, promoted, "acts as somebody else");
+                    observe::promoted(promoted);
                     if let Some(known) = self.shared.attending().get_mut(&session) {
                         *known = who;
                     }

@@ -136,6 +136,10 @@ describe('replicas', { concurrency: 1 }, () => {
     world.wire.cut(bob.credentials);
     await demotions(bob, ['OK', 'AudioVideoWasRemovedFromPrimaryMeeting', 'AudioVideoDisconnectedWhilePromoted']);
     await ann.until('it is gone', async () => !(await present(ann)).includes(cut.id));
+    const metrics = await (await fetch(`${world.service.endpoint}/metrics`)).text();
+    for (const kind of ['promoted', 'demoted']) {
+      assert.match(metrics, new RegExp(`campanile_attendee_facts_total\\{kind="${kind}"\\} 3`));
+    }
     await bob.until('is back', async () => (await bob.state()).starts === 2, { within: 15_000 });
     await hears(bob, ann, true);
     assert.ok((await ann.hears([bob], 1))[0] < SILENT_DB, 'bob is heard from the audience');

@@ -63,8 +63,8 @@ pub enum Output {
     ReplicaFact(MeetingId, Fact),
     /// Find out whose join token this is, and answer by [`LiveMeeting::handle_vouched`](super::LiveMeeting::handle_vouched).
     Vouch { session: SessionId, token: String },
-    /// The session acts as this attendee from now on.
-    Acts { session: SessionId, who: Attending },
+    /// The session acts as this attendee from now on: it was promoted, or demoted.
+    Acts { session: SessionId, who: Attending, promoted: bool },
 }
 
 /// Whose a join token is: its attendee and its meeting live.

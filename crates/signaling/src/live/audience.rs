@@ -157,7 +157,7 @@ impl LiveMeeting {
         }
         let root = self.places.get(&root_seat);
         let (is_here, is_muted) = root.map_or((false, false), |root| (root.is_here, root.muted));
-        self.outputs.tell_owner(Output::Acts { session: id, who });
+        self.outputs.tell_owner(Output::Acts { session: id, who, promoted: true });
         self.send(id, PrimaryMeetingJoinAck {}.into(), now);
         self.set_muted(id, is_muted, now);
         if !self.sessions.contains_key(&id) {
@@ -232,7 +232,7 @@ impl LiveMeeting {
         if let (Some(is_muted), Some(place)) = (is_muted, self.places.get_mut(&root_seat)) {
             place.muted = is_muted;
         }
-        self.outputs.tell_owner(Output::Acts { session: id, who: root });
+        self.outputs.tell_owner(Output::Acts { session: id, who: root, promoted: false });
         acted
     }
 

@@ -279,7 +279,8 @@ impl World {
                     self.lines.push(format!("{} of replica {}", render_fact(&fact), replica.0.as_u128()));
                 }
                 Output::Vouch { session, token } => self.lines.push(format!("{session} vouch for {token}")),
-                Output::Acts { session, who } => {
+                Output::Acts { session, who, promoted } => {
+                    assert_eq!(promoted, who.attendee.0.as_u128() <= 100);
                     self.lines.push(format!("{session} acts as a{}", who.attendee.0.as_u128()));
                     self.acts.push((session, who.clone()));
                     if let Some(client) = self.clients.get_mut(&session) {
