@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use campanile_signaling::frame::{
-    self, AudioControl, DataMessage, DataMessages, Leave, PauseResume, PingPong, SignalFrame, ping_pong,
+    self, AudioControl, DataMessage, DataMessages, Leave, PauseResume, PingPong, PrimaryMeetingJoin,
+    PrimaryMeetingLeave, SessionCredentials, SignalFrame, ping_pong,
 };
 
 use crate::connection::Connection;
@@ -349,6 +350,21 @@ impl Client {
         if self.joined() {
             self.send(DataMessages { messages: vec![message] }.into(), now);
         }
+    }
+
+    /// From the audience of a replica: asks to take part in the primary meeting, as this attendee of it.
+    pub fn promote(&mut self, attendee_id: &str, join_token: &str, now: Instant) {
+        let credentials = SessionCredentials {
+            attendee_id: Some(attendee_id.to_owned()),
+            external_user_id: None,
+            join_token: Some(join_token.to_owned()),
+        };
+        self.send(PrimaryMeetingJoin { credentials: Some(credentials) }.into(), now);
+    }
+
+    /// Goes back to the audience.
+    pub fn demote(&mut self, now: Instant) {
+        self.send(PrimaryMeetingLeave {}.into(), now);
     }
 
     pub(crate) fn send(&mut self, frame: SignalFrame, now: Instant) {

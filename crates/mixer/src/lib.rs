@@ -55,9 +55,9 @@ pub const TICK_SAMPLES: usize = 960;
 /// simultaneous voices is noise to the ear, and every talker costs a decode and an encode.
 pub const MAX_TALKERS: usize = 8;
 
-/// Most slots of one mix: the largest meeting (250 attendees, each with a content share) twice over. [`Mix::join`]
-/// ignores slots beyond it and counts them.
-pub const MAX_SLOTS: usize = 1_000;
+/// Most slots of one mix: the largest meeting (250 attendees, each with a content share) and its audience (250 attendees in
+/// each of 40 replicas) twice over. [`Mix::join`] ignores slots beyond it and counts them.
+pub const MAX_SLOTS: usize = 21_000;
 
 /// One place in the mix: sends one microphone (or shared content), hears everybody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,6 @@
 //! Live meetings: one task each, which owns its [`LiveMeeting`] and carries its wishes to sockets, worker and mixer.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,12 +14,14 @@ use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
 use campanile_signaling::{
-    Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, Output,
+    Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, NotVouched,
+    Output, Vouched,
 };
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::MediaConfig;
+use crate::directory::{Directory, Doors};
 use crate::edge::media::Outlet;
 use crate::mixing::{Ear, LevelOutlet, MixerInput, MixerInputs, MixerThread};
 use crate::notify::Facts;
@@ -53,14 +54,20 @@ const MILLISECONDS_PER_NUMBER: i64 = 20;
 #[derive(Debug)]
 pub enum ToSocket {
     Message(Bytes),
-    Close { code: u16, reason: &'static str },
+    /// Find out whose join token this is, and say so by [`Seat::vouch`].
+    Vouch(String),
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
 }
 
 /// What a live meeting's task is told.
 #[derive(Debug)]
-enum Input {
+pub(crate) enum Input {
     Attach {
         session: SessionId,
+        replica: Option<MeetingId>,
         who: Attending,
         may: Capabilities,
         close_on_error: bool,
@@ -68,26 +75,20 @@ enum Input {
     },
     Frame(SessionId, Box<SignalFrame>),
     Garbage(SessionId),
+    Vouched(SessionId, Result<Vouched, NotVouched>),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
-    Capabilities(AttendeeId, Capabilities),
+    Capabilities(MeetingId, AttendeeId, Capabilities),
     /// An operator's decision, or a look at what was decided; answered with all that holds then.
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
     Recorded,
-    Transcript(Bytes),
-    End,
+    Transcript(MeetingId, Bytes),
+    End(MeetingId),
     Drain,
     /// A mistake of ours in this meeting.
     #[cfg(test)]
     Fault,
-}
-
-/// The ways into a live meeting.
-#[derive(Debug, Clone)]
-struct Doors {
-    inputs: mpsc::Sender<Input>,
-    facts: mpsc::Sender<MediaFact>,
 }
 
 /// A session's place in its live meeting.
@@ -110,6 +111,11 @@ impl Seat {
     /// Hands one frame over, waiting for a place in the meeting's queue.
     pub async fn frame(&self, frame: SignalFrame) -> Result<(), Gone> {
         self.tell(Input::Frame(self.session, Box::new(frame))).await
+    }
+
+    /// Says whose the join token is that was asked about.
+    pub async fn vouch(&self, vouched: Result<Vouched, NotVouched>) -> Result<(), Gone> {
+        self.tell(Input::Vouched(self.session, vouched)).await
     }
 
     /// Tells of a message that was no frame.
@@ -142,6 +148,8 @@ pub enum Decision {
 /// What the first session brings of its meeting.
 #[derive(Debug, Clone)]
 pub struct Opening {
+    /// Of a replica: the meeting that it replicates, which the rest is about.
+    pub primary: Option<MeetingId>,
     pub created: Timestamp,
     pub limits: LiveLimits,
 }
@@ -174,7 +182,7 @@ struct Threads {
 
 #[derive(Debug)]
 struct Shared {
-    meetings: Mutex<HashMap<MeetingId, Doors>>,
+    meetings: Mutex<Directory>,
     /// Who has which seat: as many as there are sockets with a seat.
     attending: Mutex<HashMap<SessionId, Attending>>,
     presences: Presences,
@@ -185,7 +193,7 @@ struct Shared {
 
 impl Shared {
     /// The map is only ever locked for a look-up or a change, so a poisoned lock holds a sound map.
-    fn meetings(&self) -> MutexGuard<'_, HashMap<MeetingId, Doors>> {
+    fn meetings(&self) -> MutexGuard<'_, Directory> {
         self.meetings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,7 +204,7 @@ impl Shared {
 
     /// Tells a live meeting something from a thread that must not wait.
     fn deliver(&self, meeting: MeetingId, fact: MediaFact) {
-        let Some(facts) = self.meetings().get(&meeting).map(|doors| doors.facts.clone()) else { return };
+        let Some(facts) = self.meetings().doors(meeting).map(|doors| doors.facts.clone()) else { return };
         // A meeting that has just ended has nobody to tell.
         if let Err(mpsc::error::TrySendError::Full(_)) = facts.try_send(fact) {
             observe::meeting_overflow();
@@ -239,7 +247,7 @@ impl Live {
         threads.workers.are_running() && threads.mixer.is_running()
     }
 
-    /// Seats a socket in a meeting, whose task starts with its first session.
+    /// Seats a socket in a meeting, whose task starts with its first session, or in the audience of its primary meeting.
     pub fn attach(
         &self,
         meeting: MeetingId,
@@ -254,14 +262,18 @@ impl Live {
         if self.shared.draining.load(Ordering::Relaxed) {
             return Err(NoSeat::Draining);
         }
-        let Doors { inputs, .. } = match meetings.entry(meeting) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
+        let (replica, meeting) = match opening.primary {
+            Some(primary) => (Some(meeting), primary),
+            None => (None, meeting),
         };
+        let inputs = meetings.entry(meeting, || self.open(meeting, opening)).inputs.clone();
+        if let Some(replica) = replica {
+            meetings.replicate(replica, meeting);
+        }
         inputs
-            .try_send(Input::Attach { session, who, may, close_on_error, socket })
+            .try_send(Input::Attach { session, replica, who, may, close_on_error, socket })
             .map_err(|_| NoSeat::Busy)?;
-        Ok(Seat { session, meeting: inputs.clone() })
+        Ok(Seat { session, meeting: inputs })
     }
 
     fn open(&self, meeting: MeetingId, opening: Opening) -> Doors {
@@ -284,7 +296,7 @@ impl Live {
         Doors { inputs: to_inputs, facts: to_facts }
     }
 
-    /// Carries out an operator's decision, whether anybody is in the meeting or not. The decision keeps the live meeting
+    /// Carries out an operator's decision about a meeting that is no replica, whether anybody is in the meeting or not. The decision keeps the live meeting
     /// until it is taken back or the meeting ends. Returns all that holds then.
     pub async fn decide(
         &self,
@@ -298,10 +310,7 @@ impl Live {
             if self.shared.draining.load(Ordering::Relaxed) {
                 return Err(NoSeat::Draining);
             }
-            let doors = match meetings.entry(meeting) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(self.open(meeting, opening)),
-            };
+            let doors = meetings.entry(meeting, || self.open(meeting, opening));
             let decide = Input::Decide(Some(decision), answer);
             doors.inputs.try_send(decide).map_err(|_| NoSeat::Busy)?;
         }
@@ -324,7 +333,7 @@ impl Live {
                 Effect::EndMeeting(meeting) => self.end(meeting).await,
                 Effect::RemoveAttendee(meeting, attendee) => self.remove_attendee(meeting, attendee).await,
                 Effect::SetCapabilities(meeting, attendee, may) => {
-                    self.tell(meeting, Input::Capabilities(attendee, may)).await;
+                    self.tell(meeting, Input::Capabilities(meeting, attendee, may)).await;
                 }
                 // Clients hear of it from the transcription itself.
                 Effect::Transcribe(_) => {}
@@ -344,12 +353,12 @@ impl Live {
 
     /// A transcription has something to say to everybody in the meeting.
     pub async fn transcript(&self, meeting: MeetingId, data: Bytes) {
-        self.tell(meeting, Input::Transcript(data)).await;
+        self.tell(meeting, Input::Transcript(meeting, data)).await;
     }
 
     /// The meeting has ended: its clients are told so.
     pub async fn end(&self, meeting: MeetingId) {
-        if !self.tell(meeting, Input::End).await {
+        if !self.tell(meeting, Input::End(meeting)).await {
             self.shared.presences.forget(meeting);
             self.recordings.stop(meeting, "meeting-ended").await;
         }
@@ -386,7 +395,7 @@ impl Live {
 
     /// False where there is nobody to tell: the meeting has no task, or one that has just ended.
     async fn tell(&self, meeting: MeetingId, input: Input) -> bool {
-        let sender = self.shared.meetings().get(&meeting).map(|doors| doors.inputs.clone());
+        let sender = self.shared.meetings().doors(meeting).map(|doors| doors.inputs.clone());
         match sender {
             Some(sender) => sender.send(input).await.is_ok(),
             None => false,
@@ -398,7 +407,7 @@ impl Live {
         let senders: Vec<_> = {
             let meetings = self.shared.meetings();
             self.shared.draining.store(true, Ordering::Relaxed);
-            meetings.values().map(|doors| doors.inputs.clone()).collect()
+            meetings.all().map(|doors| doors.inputs.clone()).collect()
         };
         for sender in senders {
             // A meeting whose task has just ended has nobody to tell.
@@ -501,7 +510,7 @@ impl MeetingTask {
         if !self.inputs.is_empty() {
             return false;
         }
-        meetings.remove(&self.id);
+        meetings.remove(self.id);
         true
     }
 
@@ -516,20 +525,31 @@ impl MeetingTask {
     fn handle(&mut self, input: Input) {
         let now = Instant::now();
         match input {
-            Input::Attach { session, who, may, close_on_error, socket } => {
+            Input::Attach { session, replica, who, may, close_on_error, socket } => {
                 self.sockets.insert(session, socket);
                 self.meeting.handle_known(who.attendee, may);
                 self.shared.attending().insert(session, who.clone());
-                self.meeting.handle_attached(session, who, close_on_error, now);
+                match replica {
+                    Some(replica) => {
+                        self.meeting.handle_audience(session, replica, who, close_on_error, now);
+                    }
+                    None => self.meeting.handle_attached(session, who, close_on_error, now),
+                }
             }
             Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
+            Input::Vouched(session, vouched) => self.meeting.handle_vouched(session, vouched, now),
             Input::Closed(session) => {
                 self.forget(session);
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
-            Input::Capabilities(attendee, may) => self.meeting.handle_capabilities(attendee, may, now),
+            Input::Capabilities(meeting, attendee, may) => {
+                if meeting != self.id {
+                    self.meeting.handle_known_audience(meeting, attendee);
+                }
+                self.meeting.handle_capabilities(attendee, may, now);
+            }
             Input::Decide(decision, answer) => {
                 match decision {
                     Some(Decision::Muted(attendee, muted)) => self.meeting.handle_muted(attendee, muted, now),
@@ -550,10 +570,20 @@ impl MeetingTask {
                     }
                 }
             }
-            Input::Transcript(data) => self.meeting.handle_transcript(data, now),
-            Input::End => {
+            Input::Transcript(meeting, data) if meeting == self.id => {
+                self.meeting.handle_transcript(data, now);
+            }
+            Input::Transcript(replica, data) => self.meeting.handle_replica_transcript(replica, data, now),
+            Input::End(meeting) if meeting == self.id => {
                 self.ended = true;
                 self.meeting.handle_end(now);
+            }
+            Input::End(replica) => {
+                self.meeting.handle_replica_ended(replica, now);
+                // What it tells of who leaves comes before its end.
+                self.settle();
+                self.shared.presences.forget(replica);
+                self.shared.meetings().remove_replica(replica);
             }
             Input::Drain => self.meeting.handle_drain(now),
             #[cfg(test)]
@@ -572,15 +602,27 @@ impl MeetingTask {
                 }
                 Output::Media(request) => self.request(request),
                 Output::Fact(fact) => {
-                    tracing::debug!(meeting = %self.id, ?fact, "live meeting");
-                    observe::fact(&fact);
-                    let now = Instant::now();
-                    self.shared.presences.note(self.id, &fact, now);
-                    self.recordings.note(self.id, &fact, now);
-                    self.shared.facts.note(self.id, &fact);
+                    self.recordings.note(self.id, &fact, Instant::now());
+                    self.note(self.id, &fact);
+                }
+                Output::ReplicaFact(replica, fact) => self.note(replica, &fact),
+                Output::Vouch { session, token } => self.send(session, ToSocket::Vouch(token)),
+                Output::Acts { session, who, promoted } => {
+                    tracing::debug!(meeting = %self.id, %session, ?who, promoted, "acts as somebody else");
+                    observe::promoted(promoted);
+                    if let Some(known) = self.shared.attending().get_mut(&session) {
+                        *known = who;
+                    }
                 }
             }
         }
+    }
+
+    fn note(&self, meeting: MeetingId, fact: &Fact) {
+        tracing::debug!(%meeting, ?fact, "live meeting");
+        observe::fact(fact);
+        self.shared.presences.note(meeting, fact, Instant::now());
+        self.shared.facts.note(meeting, fact);
     }
 
     fn send(&mut self, session: SessionId, message: ToSocket) {
@@ -658,8 +700,11 @@ impl Drop for MeetingTask {
         panicked();
         tracing::error!(meeting = %self.id, "a live meeting ended in a panic: its clients are told to reconnect");
         // Before the way for newcomers is free, whom it would forget.
-        self.shared.presences.nobody(self.id, Instant::now());
-        self.shared.meetings().remove(&self.id);
+        let mut meetings = self.shared.meetings();
+        for meeting in meetings.remove(self.id).into_iter().chain([self.id]) {
+            self.shared.presences.nobody(meeting, Instant::now());
+        }
+        drop(meetings);
         let sessions: Vec<SessionId> = self.sockets.keys().copied().collect();
         for session in sessions {
             self.forget(session);
@@ -715,7 +760,7 @@ mod tests {
         let attendee = AttendeeId(Uuid::from_u128(attendee));
         let who = Attending { attendee, external_user_id: "someone".into(), content: false };
         {
-            let opening = Opening { created: Timestamp::now(), limits: LiveLimits::default() };
+            let opening = Opening { primary: None, created: Timestamp::now(), limits: LiveLimits::default() };
             (live.attach(MEETING, opening, (who, Capabilities::default()), true, socket).unwrap(), outgoing)
         }
     }

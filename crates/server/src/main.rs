@@ -10,6 +10,7 @@
 mod app;
 mod cli;
 mod config;
+mod directory;
 mod edge;
 mod housekeeping;
 mod keys;

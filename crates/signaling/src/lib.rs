@@ -31,5 +31,5 @@ pub use frame::CodecCapability as Codec;
 pub use live::{
     Attending, BITRATES_EVERY, Counters, DROP_GRACE, Fact, Hearing, INDEX_PACE, LEAVE_LINGER, Level,
     LiveLimits, LiveMeeting, MOST_MIXES, MOST_RULES, MediaFact, MediaRequest, MixRules, MixRulesError,
-    Moderation, Output, PRE_JOIN_LIFETIME, SendLayer, Track, Wish,
+    Moderation, NotVouched, Output, PRE_JOIN_LIFETIME, SendLayer, Track, Vouched, Wish,
 };

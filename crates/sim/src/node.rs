@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use campanile_control::{AttendeeId, MeetingId, SessionId};
+use campanile_control::{AttendeeId, Capabilities, MeetingId, SessionId};
 use campanile_media::{Command, Event, MixFrame, PathId, Worker, WorkerConfig, WorkerId};
 use campanile_mixer::{Profile, TICK};
 use campanile_node::{Asked, MeetingMix, TICKS_PER_LEVELS, asked, fact};
 use campanile_signaling::frame::SignalFrame;
-use campanile_signaling::{Attending, Fact, LiveLimits, LiveMeeting, MediaFact, frame};
+use campanile_signaling::{Attending, Fact, LiveLimits, LiveMeeting, MediaFact, NotVouched, Vouched, frame};
 
 use crate::random::Random;
 
@@ -62,6 +62,10 @@ pub struct Node {
     /// How long each session's tiles have been given more than the estimate of its link now, and at most.
     above: BTreeMap<SessionId, (Duration, Duration)>,
     outputs: Vec<NodeOutput>,
+}
+
+fn attending(attendee: AttendeeId) -> Attending {
+    Attending { attendee, external_user_id: format!("user {attendee}"), content: false }
 }
 
 /// The address of a worker.
@@ -115,11 +119,19 @@ impl Node {
     }
 
     /// A socket with a good token.
-    pub(crate) fn attach(&mut self, attendee: AttendeeId, now: Instant) -> SessionId {
+    /// `replica`: it is of an attendee of that replica.
+    pub(crate) fn attach(
+        &mut self,
+        attendee: AttendeeId,
+        replica: Option<MeetingId>,
+        now: Instant,
+    ) -> SessionId {
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        let who = Attending { attendee, external_user_id: format!("user {attendee}"), content: false };
-        self.meeting.handle_attached(session, who, true, now);
+        match replica {
+            Some(replica) => self.meeting.handle_audience(session, replica, attending(attendee), true, now),
+            None => self.meeting.handle_attached(session, attending(attendee), true, now),
+        }
         self.settle(now);
         session
     }
@@ -291,6 +303,16 @@ impl Node {
             Output::Send { session, message } => self.outputs.push(NodeOutput::Message { session, message }),
             Output::Close { session, code, .. } => self.outputs.push(NodeOutput::Close { session, code }),
             Output::Fact(fact) => self.facts.push(fact),
+            Output::ReplicaFact(..) | Output::Acts { .. } => {}
+            Output::Vouch { session, token } => {
+                // Tokens are ids here, and every attendee is one of this meeting.
+                let vouched = token.parse().map(|attendee| Vouched {
+                    meeting: self.id,
+                    who: attending(attendee),
+                    may: Capabilities::default(),
+                });
+                self.meeting.handle_vouched(session, vouched.map_err(|_| NotVouched::Rejected), now);
+            }
             Output::Media(request) => {
                 let (session, asked) = asked(self.id, request);
                 self.ask(session, asked, now);

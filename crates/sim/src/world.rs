@@ -19,6 +19,9 @@ use crate::watch::Watch;
 /// What virtual clocks show at the beginning: 2026-01-01.
 const WALL_MS: i64 = 1_767_225_600_000;
 
+/// The ids of replicas begin here.
+const REPLICAS: u128 = 0x4e91_1ca0_0000;
+
 /// A TCP and a TLS handshake and the upgrade: three round trips.
 const OPENING_TRIPS: u32 = 6;
 
@@ -49,6 +52,8 @@ pub struct HostSettings {
     pub hashed: bool,
     /// Every packet of the mix that it gets is kept.
     pub recorded: bool,
+    /// It is in the audience, in the replica of this number.
+    pub replica: Option<u8>,
 }
 
 impl Default for HostSettings {
@@ -60,6 +65,7 @@ impl Default for HostSettings {
             uplink_start_kbps: None,
             hashed: true,
             recorded: false,
+            replica: None,
         }
     }
 }
@@ -77,6 +83,7 @@ pub struct Heard {
 #[derive(Debug)]
 pub struct Host {
     attendee: AttendeeId,
+    replica: Option<MeetingId>,
     client: Client,
     up: Link,
     down: Link,
@@ -264,6 +271,7 @@ impl World {
         );
         self.hosts.push(Host {
             attendee,
+            replica: settings.replica.map(|number| MeetingId(Uuid::from_u128(REPLICAS | u128::from(number)))),
             client,
             up: Link::new(settings.up, random.fork()),
             down: Link::new(settings.down, random.fork()),
@@ -519,7 +527,7 @@ impl World {
         let now = self.now;
         let host = self.hosts.get_mut(index).filter(|host| host.socket == socket && !host.cut);
         let Some(host) = host else { return };
-        let session = self.node.attach(host.attendee, now);
+        let session = self.node.attach(host.attendee, host.replica, now);
         host.session = Some(session);
         self.by_session.insert(session, (index, socket));
         host.client.handle_open(now);

@@ -102,6 +102,14 @@ def test_the_operators_commands_of_a_page(own_service, tmp_path, page):
     service.stop()
 
 
+@pytest.mark.new
+def test_the_commands_of_the_page_on_replicas(service, tmp_path):
+    commands = "\n".join(blocks((ROOT / "docs" / "replicas.md").read_text(), "sh"))
+    answer = run(service, tmp_path, ["bash", "-euo", "pipefail", "-c"], commands, exports(QUICK_START))
+    assert answer.returncode == 0, answer.stderr
+    assert "bob-on-stage" in answer.stdout and answer.stdout.count("JoinToken") == 2
+
+
 def metrics_of(service):
     with urllib.request.urlopen(f"{service.endpoint}/metrics", timeout=10) as answer:
         return answer.read().decode()

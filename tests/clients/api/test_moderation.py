@@ -131,6 +131,21 @@ def test_what_is_unknown_is_404_and_what_is_over_is_409(api, meeting, admin):
         assert admin("PUT", f"meetings/{other}/{path}", body)[0] == 409
 
 
+def test_a_replica_has_no_sound_of_its_own_to_decide_about(api, meeting, admin):
+    replica = api.new_meeting(PrimaryMeetingId=meeting)["MeetingId"]
+    (ann,) = attendees(api, replica, "ann")
+    for method, path in [
+        ("PUT", f"attendees/{ann}/muted"),
+        ("PUT", f"attendees/{ann}/waiting"),
+        ("GET", "mix-rules"),
+        ("PUT", "mix-rules"),
+        ("DELETE", "mix-rules"),
+        ("PUT", "recording"),
+    ]:
+        status, answer = admin(method, f"meetings/{replica}/{path}", json.dumps({"rules": []}))
+        assert status == 409 and meeting in json.dumps(answer), (path, answer)
+
+
 def test_decisions_hold_before_anybody_joins_and_end_with_the_meeting(service, operator, api, meeting, admin):
     ann, bob = attendees(api, meeting, "ann", "bob")
     operator.text("attendees", "mute", meeting, ann)

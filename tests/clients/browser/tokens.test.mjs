@@ -64,6 +64,21 @@ async function joining(signaling, members) {
   return ended;
 }
 
+/** Somebody in the audience of a replica of this meeting. */
+async function audience(control, meeting) {
+  const replica = await control.replica(meeting);
+  return Signaling.join(replica, await control.attendee(replica, 'cleo'));
+}
+
+/** What becomes of who asks to be promoted: the status of the ack, or that of its own end. */
+async function promoted(signaling, attendee, token) {
+  signaling.send(frames.promote(attendee.AttendeeId, token));
+  return Promise.race([
+    signaling.next(Type.PRIMARY_MEETING_JOIN_ACK).then(({ error }) => error?.status ?? 'promoted'),
+    signaling.next(Type.AUDIO_STATUS).then(({ audioStatus }) => audioStatus.audioStatus),
+  ]);
+}
+
 /** The status and the text of an answer; a page may read it. */
 async function answered(response) {
   assert.equal(response.headers.get('access-control-allow-origin'), '*', 'a page could not read this answer');
@@ -108,6 +123,17 @@ const PLACES = {
     // In the meeting while the token lives, and back with the same audio session once it is what it is.
     enter: ({ meeting, attendee }) => Signaling.join(meeting, attendee, { audioSessionId: 7 }),
     ask: async ({ meeting, token }) => joining(await Signaling.open(meeting, token), { audioSessionId: 7 }),
+  },
+  'promotion from a replica': {
+    // A meeting that ends takes its replicas with it.
+    outcomes: outcomes('promoted', 403, { ended: 410 }),
+    enter: ({ control, meeting }) => audience(control, meeting),
+    ask: async ({ control, meeting, own, attendee, token, entered }) => {
+      const signaling = meeting === own ? entered : await audience(control, meeting);
+      const outcome = await promoted(signaling, attendee, token);
+      signaling.close();
+      return outcome;
+    },
   },
   'events, by header': {
     outcomes: outcomes(200, 403, { none: 401 }),
@@ -174,9 +200,9 @@ describe('dead tokens', { concurrency: 1 }, () => {
       for (const [state, make] of Object.entries(STATES)) {
         const meeting = await control.meeting(state.replaceAll(' ', '-'));
         const attendee = await control.attendee(meeting, 'ann');
-        const entered = await place.enter?.({ meeting, attendee });
+        const entered = await place.enter?.({ control, meeting, attendee });
         const made = await make({ service, control, meeting, attendee });
-        found[state] = await place.ask({ ...made, attendee });
+        found[state] = await place.ask({ control, own: meeting, entered, ...made, attendee });
         entered?.close();
       }
       assert.deepEqual(found, place.outcomes);

@@ -60,7 +60,7 @@ async fn moderate(
 ) -> Result<Json<Value>, Refused> {
     let Path((meeting, attendee)) = ids?;
     let (meeting, attendee): (MeetingId, AttendeeId) = (id(&meeting)?, id(&attendee)?);
-    let kept = live(app, meeting).await?;
+    let kept = own(app, meeting).await?;
     if !attendees(app, &kept).await?.contains(&attendee) {
         return Err(Refused::NoAttendee(attendee));
     }
@@ -85,7 +85,7 @@ async fn show_rules(
     meeting: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting?)?;
-    live(&app, meeting).await?;
+    own(&app, meeting).await?;
     Ok(rules_shape(meeting, &app.live.moderation(meeting).await.rules))
 }
 
@@ -96,7 +96,7 @@ async fn set_rules(
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting?)?;
     let rules = read_rules(&body)?;
-    let kept = live(&app, meeting).await?;
+    let kept = own(&app, meeting).await?;
     let known = attendees(&app, &kept).await?;
     if let Some(stranger) = rules.named().into_iter().find(|named| !known.contains(named)) {
         return Err(Refused::NoAttendee(stranger));
@@ -111,7 +111,7 @@ async fn clear_rules(
     meeting: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Value>, Refused> {
     let meeting: MeetingId = id(&meeting?)?;
-    let kept = live(&app, meeting).await?;
+    let kept = own(&app, meeting).await?;
     tracing::info!(%meeting, "an operator cleared the mix rules");
     let decided = decide(&app, &kept, Decision::MixRules(MixRules::default())).await?;
     Ok(rules_shape(meeting, &decided.rules))
@@ -122,7 +122,7 @@ async fn record(
     meeting: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<Value>), Refused> {
     let meeting: MeetingId = id(&meeting?)?;
-    live(&app, meeting).await?;
+    own(&app, meeting).await?;
     // A task of its own: whoever asks may go before it is done, and half a beginning would never end.
     let recording = Arc::clone(&app);
     let begun = tokio::spawn(async move { recording.live.record(meeting).await }).await;
@@ -176,6 +176,17 @@ pub(super) async fn live(app: &App, meeting: MeetingId) -> Result<KeptMeeting, R
     }
 }
 
+/// The same of a meeting that has sound and pictures of its own.
+async fn own(app: &App, meeting: MeetingId) -> Result<KeptMeeting, Refused> {
+    let kept = live(app, meeting).await?;
+    match kept.meeting.primary {
+        None => Ok(kept),
+        Some(primary) => Err(Refused::Conflict(format!(
+            "meeting {meeting} is a replica: its attendees only hear and see meeting {primary}, of which this can be asked"
+        ))),
+    }
+}
+
 async fn attendees(app: &App, kept: &KeptMeeting) -> Result<BTreeSet<AttendeeId>, Refused> {
     let (account, meeting) = (&kept.meeting.account, kept.meeting.id);
     let (mut all, mut after) = (BTreeSet::new(), None);
@@ -194,7 +205,7 @@ async fn attendees(app: &App, kept: &KeptMeeting) -> Result<BTreeSet<AttendeeId>
 /// What the first session, or the first decision, brings of its meeting.
 pub(super) fn opening(app: &App, kept: &KeptMeeting) -> Opening {
     let limits = limits(&kept.meeting.features, app.config.limits.tiles);
-    Opening { created: kept.meeting.created, limits }
+    Opening { primary: None, created: kept.meeting.created, limits }
 }
 
 async fn decide(app: &App, kept: &KeptMeeting, decision: Decision) -> Result<Moderation, Refused> {

@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use campanile_control::{Capabilities, ContentResolution, MeetingFeatures, VideoResolution};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
-use campanile_signaling::{Attending, LiveLimits, close as codes, frame};
+use campanile_signaling::{Attending, LiveLimits, NotVouched, Vouched, close as codes, frame};
 use tokio::sync::mpsc;
 
 use super::tokens::{self, SESSION, Unwelcome, subprotocol};
 use crate::app::App;
-use crate::live::{NoSeat, Opening, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
+use crate::live::{Gone, NoSeat, Opening, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
 use crate::observe::media as observe;
 
 /// Asked for by clients since 1.19: failures as close codes instead of error frames.
@@ -160,7 +160,7 @@ async fn serve(
     }
     tracing::debug!(meeting = %claims.meeting, attendee = %claims.attendee, session = %seat.session(), "seated");
     observe::signaling_sessions(1.0);
-    converse(socket, seat, outgoing).await;
+    converse(app, socket, seat, outgoing).await;
     observe::signaling_sessions(-1.0);
 }
 
@@ -172,8 +172,13 @@ async fn admit(app: &App, claims: &Claims) -> Result<((Attending, Capabilities),
         external_user_id: admitted.external_user_id,
         content: claims.content,
     };
-    let limits = limits(&admitted.features, app.config.limits.tiles);
-    Ok(((who, admitted.capabilities), Opening { created: admitted.meeting_created, limits }))
+    // The audience of a replica sees what its primary meeting is made for.
+    let (primary, features, created) = match admitted.primary {
+        Some(primary) => (Some(primary.id), primary.features, primary.created),
+        None => (None, admitted.features, admitted.meeting_created),
+    };
+    let limits = limits(&features, app.config.limits.tiles);
+    Ok(((who, admitted.capabilities), Opening { primary, created, limits }))
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
@@ -227,7 +232,7 @@ async fn refuse(mut socket: WebSocket, unwelcome: Unwelcome, close_on_error: boo
 }
 
 /// Carries messages both ways until either side has had enough.
-async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receiver<ToSocket>) {
+async fn converse(app: &App, mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receiver<ToSocket>) {
     let mut ping = tokio::time::interval(PING_EVERY);
     let mut heard = Instant::now();
     let end = loop {
@@ -236,6 +241,11 @@ async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receive
                 Some(ToSocket::Message(bytes)) => {
                     if !write(&mut socket, Message::Binary(bytes)).await {
                         break None;
+                    }
+                }
+                Some(ToSocket::Vouch(token)) => {
+                    if vouch(app, &seat, &token).await.is_err() {
+                        break Some((codes::DRAINING, "meeting gone"));
                     }
                 }
                 Some(ToSocket::Close { code, reason }) => break Some((code, reason)),
@@ -274,6 +284,27 @@ async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receive
     if let Some((code, reason)) = end {
         close(socket, code, reason).await;
     }
+}
+
+/// Says whose the join token is that somebody of an audience shows to be promoted.
+async fn vouch(app: &App, seat: &Seat, token: &str) -> Result<(), Gone> {
+    let (claims, admitted) = match tokens::bearer(app, Some(token)).await {
+        Ok(known) => known,
+        Err(Unwelcome::Attendee | Unwelcome::Meeting) => return seat.vouch(Err(NotVouched::Rejected)).await,
+        Err(Unwelcome::TryAgain) => return seat.vouch(Err(NotVouched::Unavailable)).await,
+    };
+    let Claims { meeting, attendee, content, .. } = claims;
+    let who = Attending { attendee, external_user_id: admitted.external_user_id, content };
+    seat.vouch(Ok(Vouched { meeting, who, may: admitted.capabilities })).await?;
+    // The attendee may have been deleted between the look and the promotion: then its live meeting was told too early.
+    match tokens::admitted(app, &claims).await {
+        Ok(_) => {}
+        Err(Unwelcome::Attendee) => app.live.remove_attendee(meeting, attendee).await,
+        Err(Unwelcome::Meeting) => app.live.end(meeting).await,
+        // Nobody stays promoted who cannot be vouched for. It comes back to the audience.
+        Err(Unwelcome::TryAgain) => return Err(Gone),
+    }
+    Ok(())
 }
 
 async fn write(socket: &mut WebSocket, message: Message) -> bool {

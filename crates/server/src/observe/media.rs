@@ -176,6 +176,12 @@ pub fn fact(fact: &Fact) {
     counter!("campanile_attendee_facts_total", "kind" => kind).increment(1);
 }
 
+/// Somebody of an audience takes part from now on, or no longer.
+pub fn promoted(promoted: bool) {
+    let kind = if promoted { "promoted" } else { "demoted" };
+    counter!("campanile_attendee_facts_total", "kind" => kind).increment(1);
+}
+
 /// A worker's counters, the datagrams that its socket refused, and the forward delays since the last call.
 pub fn publish_worker(
     id: campanile_media::WorkerId,

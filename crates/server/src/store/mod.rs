@@ -155,6 +155,19 @@ pub struct Admitted {
     pub features: MeetingFeatures,
     /// When the meeting was made.
     pub meeting_created: Timestamp,
+    /// Of a replica: the meeting that it replicates.
+    pub primary: Option<Primary>,
+}
+
+/// The meeting that a replica replicates, as far as its audience is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Primary {
+    /// Itself.
+    pub id: MeetingId,
+    /// What it is for.
+    pub features: MeetingFeatures,
+    /// When it was made.
+    pub created: Timestamp,
 }
 
 /// What the end of a live meeting depends on.

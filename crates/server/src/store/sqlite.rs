@@ -26,8 +26,8 @@ use self::writer::{Ask, Counters, Prune, Work, Writer};
 use super::events::{KeptDelivery, KeptEvent, Recorded, Replay, Settled, SinkState, Told};
 use super::lock::Lock;
 use super::{
-    Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, StoreCounters, StoreError,
-    StoreSettings, TimelineEntry, Unavailable,
+    Admitted, DecideError, Decided, KeptMeeting, LiveMeeting, NotAdmitted, Primary, StoreCounters,
+    StoreError, StoreSettings, TimelineEntry, Unavailable,
 };
 use crate::notify::dispatcher::{Lane, Pending};
 
@@ -260,14 +260,16 @@ impl Sqlite {
                 .fetch_optional(&self.readers)
                 .await
                 .map_err(unavailable)?;
-        let meeting_row = sqlx::query("SELECT * FROM meetings WHERE id = ? AND ended_at IS NULL")
-            .bind(meeting.to_string())
-            .fetch_optional(&self.readers)
-            .await
-            .map_err(unavailable)?;
-        let meeting_row = meeting_row.ok_or(NotAdmitted::MeetingGone)?;
+        let meeting = self.unended(meeting).await?;
         let attendee_row = attendee_row.ok_or(NotAdmitted::AttendeeGone)?;
-        let meeting = MeetingRow::from_row(&meeting_row).map_err(unavailable)?.0;
+        // A replica ends with its primary: one whose primary is not found has ended meanwhile.
+        let primary = match meeting.primary {
+            Some(primary) => {
+                let primary = self.unended(primary).await?;
+                Some(Primary { id: primary.id, features: primary.features, created: primary.created })
+            }
+            None => None,
+        };
         let attendee = AttendeeRow::from_row(&attendee_row).map_err(unavailable)?.0;
         Ok(Admitted {
             account: meeting.account,
@@ -276,7 +278,18 @@ impl Sqlite {
             capabilities: attendee.capabilities,
             features: meeting.features,
             meeting_created: meeting.created,
+            primary,
         })
+    }
+
+    async fn unended(&self, meeting: MeetingId) -> Result<Meeting, NotAdmitted> {
+        let row = sqlx::query("SELECT * FROM meetings WHERE id = ? AND ended_at IS NULL")
+            .bind(meeting.to_string())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(unavailable)?;
+        let row = row.ok_or(NotAdmitted::MeetingGone)?;
+        Ok(MeetingRow::from_row(&row).map_err(unavailable)?.0)
     }
 
     pub(super) async fn note(

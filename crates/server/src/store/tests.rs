@@ -231,8 +231,13 @@ async fn replicas_end_with_their_primary() {
     }
     let fifth = store.decide(command(Operation::Write(replica("r5")))).await;
     assert_eq!(fifth, Err(DecideError::Refused(Refusal::ReplicaLimit { primary, limit: 4 })));
+    // Whoever is let into a replica has to do with its primary.
+    let ann = add(&store, made[0], "ann").await;
+    let admitted = store.admit(made[0], ann.id, ann.generation).await.unwrap();
+    assert_eq!(admitted.primary.map(|primary| primary.id), Some(primary));
     let ended = decided(&store, Write::DeleteMeeting { meeting: primary }).await;
     assert_eq!(ended.effects.len(), 5);
+    assert_eq!(store.admit(made[0], ann.id, ann.generation).await.unwrap_err(), NotAdmitted::MeetingGone);
     for id in made {
         assert_eq!(store.meeting(&account(), id).await, Err(DecideError::Refused(Refusal::MeetingEnded(id))));
         let (_, reason) = store.kept_meeting(id).await.unwrap().unwrap().ended.unwrap();

@@ -1,7 +1,8 @@
 //! What goes into a [`LiveMeeting`](super::LiveMeeting) and what comes out of it.
 
 use bytes::Bytes;
-use campanile_control::ids::{AttendeeId, GroupId, SessionId, StreamId};
+use campanile_control::Capabilities;
+use campanile_control::ids::{AttendeeId, GroupId, MeetingId, SessionId, StreamId};
 
 use super::moderation::Hearing;
 use crate::Codec;
@@ -20,7 +21,7 @@ pub struct Attending {
 /// How much fits into one meeting. The defaults are those of Chime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveLimits {
-    /// Attendees at once. Content attendees do not count.
+    /// Attendees at once, in the meeting and in each of its replicas. Content attendees do not count.
     pub attendees: usize,
     /// Attendees who send video at once. Content attendees do not count.
     pub video_publishers: usize,
@@ -58,6 +59,32 @@ pub enum Output {
     Media(MediaRequest),
     /// Something that others may want to hear of.
     Fact(Fact),
+    /// The same of a replica of this meeting.
+    ReplicaFact(MeetingId, Fact),
+    /// Find out whose join token this is, and answer by [`LiveMeeting::handle_vouched`](super::LiveMeeting::handle_vouched).
+    Vouch { session: SessionId, token: String },
+    /// The session acts as this attendee from now on: it was promoted, or demoted.
+    Acts { session: SessionId, who: Attending, promoted: bool },
+}
+
+/// Whose a join token is: its attendee and its meeting live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vouched {
+    /// The meeting that it opens.
+    pub meeting: MeetingId,
+    /// Its attendee.
+    pub who: Attending,
+    /// What that may do.
+    pub may: Capabilities,
+}
+
+/// Why nobody vouches for a join token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotVouched {
+    /// It is forged, or its attendee or its meeting is no more.
+    Rejected,
+    /// Nobody can say just now.
+    Unavailable,
 }
 
 /// What a meeting asks of the media plane. Requests of one session are to be carried out in order.

@@ -88,6 +88,11 @@ impl Board {
         if self.soft.take(now) { Verdict::Accepted } else { Verdict::Throttled }
     }
 
+    /// Counts one message of a sender who may write nothing.
+    pub(super) fn turn_down(sender: &mut Bucket, now: Instant) -> Verdict {
+        if sender.take(now) { Verdict::Throttled } else { Verdict::HangUp }
+    }
+
     /// Nanoseconds since 1970, later than every stamp before.
     pub(super) fn stamp(&mut self, wall_ms: u64) -> i64 {
         let wall_ns = i64::try_from(wall_ms).unwrap_or(i64::MAX).saturating_mul(NS_PER_MS);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use campanile_control::Capabilities;
-use campanile_control::ids::{AttendeeId, SessionId, StreamId};
+use campanile_control::ids::{AttendeeId, MeetingId, SessionId, StreamId};
 
 use super::LiveMeeting;
 use super::ending::Afterwards;
@@ -24,22 +24,39 @@ const OK: u32 = 200;
 
 /// What is known of the attendees of one meeting. Bounded by them; whoever is not in it may do everything.
 #[derive(Debug, Default)]
-pub(super) struct Permissions(BTreeMap<AttendeeId, Capabilities>);
+pub(super) struct Permissions {
+    known: BTreeMap<AttendeeId, Capabilities>,
+    /// Attendees of replicas, which may end while this meeting goes on.
+    replicas: BTreeMap<AttendeeId, MeetingId>,
+}
 
 impl Permissions {
     pub(super) fn of(&self, attendee: AttendeeId) -> Capabilities {
-        self.0.get(&attendee).copied().unwrap_or_default()
+        self.known.get(&attendee).copied().unwrap_or_default()
     }
 
     /// Those who may not do everything.
     pub(super) fn restricted(&self) -> BTreeMap<AttendeeId, Capabilities> {
         let lacks = |may: &Capabilities| *may != Capabilities::default();
-        self.0.iter().filter(|(_, may)| lacks(may)).map(|(attendee, may)| (*attendee, *may)).collect()
+        self.known.iter().filter(|(_, may)| lacks(may)).map(|(attendee, may)| (*attendee, *may)).collect()
     }
 
     /// The attendee is no more.
     pub(super) fn forget(&mut self, attendee: AttendeeId) {
-        self.0.remove(&attendee);
+        self.known.remove(&attendee);
+        self.replicas.remove(&attendee);
+    }
+
+    /// The attendee is one of this replica.
+    pub(super) fn belongs(&mut self, attendee: AttendeeId, replica: MeetingId) {
+        self.replicas.insert(attendee, replica);
+    }
+
+    /// The replica is no more, nor are its attendees.
+    pub(super) fn forget_replica(&mut self, replica: MeetingId) {
+        let replicas = &mut self.replicas;
+        self.known.retain(|attendee, _| replicas.get(attendee) != Some(&replica));
+        replicas.retain(|_, of| *of != replica);
     }
 
     /// It may receive what this seat sends.
@@ -58,7 +75,7 @@ impl Permissions {
 impl LiveMeeting {
     /// What an attendee of whom nothing was said yet may do, as it was stored when its socket came.
     pub fn handle_known(&mut self, attendee: AttendeeId, may: Capabilities) {
-        self.permissions.0.entry(attendee).or_insert(may);
+        self.permissions.known.entry(attendee).or_insert(may);
     }
 
     /// What the attendee may do from now on.
@@ -66,7 +83,7 @@ impl LiveMeeting {
         let seats = [Seat::base(attendee), Seat::content(attendee)];
         let silenced = seats.map(|seat| self.silences(seat));
         let before = self.permissions.of(attendee);
-        self.permissions.0.insert(attendee, may);
+        self.permissions.known.insert(attendee, may);
         for (seat, was_silenced) in seats.into_iter().zip(silenced) {
             let is_silenced = self.silences(seat);
             if is_silenced != was_silenced {
@@ -110,9 +127,7 @@ impl LiveMeeting {
 
     /// Its camera is taken away: nobody receives it any more, and its client takes its own tile away.
     fn stop_camera(&mut self, attendee: AttendeeId, now: Instant) {
-        let Some(id) = self.places.get(&Seat::base(attendee)).and_then(super::roster::Place::session) else {
-            return;
-        };
+        let Some(id) = self.acting(Seat::base(attendee)) else { return };
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let who = session.who.clone();
         let Some(publishing) = session.joined_mut().and_then(|joined| joined.publishing.take()) else {

@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use campanile_control::ids::SessionId;
+use campanile_control::ids::{MeetingId, SessionId};
 
 use super::LiveMeeting;
-use super::board::{self, Author, Verdict};
+use super::board::{self, Author, Board, Verdict};
 use crate::frame::{DataMessage, DataMessages, SignalFrame};
 use crate::transcript;
 
@@ -17,13 +17,18 @@ impl LiveMeeting {
     /// The client sends messages to everybody else. Sharers neither send nor get any.
     pub(super) fn post(&mut self, id: SessionId, payload: DataMessages, now: Instant) {
         let Some(author) = self.author(id) else { return };
+        let only_listens = self.sessions.get(&id).is_some_and(super::session::Session::only_listens);
         let mut accepted = Vec::new();
         let mut throttled = Vec::new();
         let mut hang_up = false;
         for message in payload.messages {
             let joined = self.sessions.get_mut(&id).and_then(|session| session.joined_mut());
             let Some(joined) = joined else { break };
-            let verdict = self.board.admit(&mut joined.data_messages, now);
+            // What nobody is to read takes nothing from what others may write.
+            let verdict = match only_listens {
+                true => Board::turn_down(&mut joined.data_messages, now),
+                false => self.board.admit(&mut joined.data_messages, now),
+            };
             if verdict == Verdict::HangUp {
                 hang_up = true;
                 break;
@@ -39,7 +44,7 @@ impl LiveMeeting {
                 self.board.keep(&message, author, now);
                 accepted.push(message);
             } else {
-                // Too many, or from one who waits: this time stamp is how the client tells that nobody else got it.
+                // Too many, or from one who waits or only listens: this time stamp is how the client tells that nobody else got it.
                 throttled.push(DataMessage { ingest_time_ns: Some(0), ..message });
             }
         }
@@ -61,8 +66,17 @@ impl LiveMeeting {
         }
     }
 
-    /// Tells everybody what a transcription has to say. Sharers are not told.
+    /// Tells everybody, the audience included, what a transcription has to say. Sharers are not told.
     pub fn handle_transcript(&mut self, data: Bytes, now: Instant) {
+        self.tell_transcript(data, None, now);
+    }
+
+    /// The same of the transcription of a replica, which only its audience is told.
+    pub fn handle_replica_transcript(&mut self, replica: MeetingId, data: Bytes, now: Instant) {
+        self.tell_transcript(data, Some(replica), now);
+    }
+
+    fn tell_transcript(&mut self, data: Bytes, replica: Option<MeetingId>, now: Instant) {
         let message = DataMessage {
             topic: Some(transcript::TOPIC.to_owned()),
             data: Some(data),
@@ -72,7 +86,9 @@ impl LiveMeeting {
             sender_external_user_id: Some(String::new()),
             ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))),
         };
-        self.broadcast(frame(vec![message]), now, |_, session| !session.who.content);
+        self.broadcast(frame(vec![message]), now, |_, session| {
+            !session.who.content && (replica.is_none() || session.part.replica() == replica)
+        });
     }
 
     /// Sends a newcomer what is kept, but nothing twice.

@@ -10,8 +10,8 @@ use campanile_control::ids::{AttendeeId, SessionId};
 
 use super::clock::later;
 use super::roster::{Occupant, attending};
-use super::session::{Phase, Publishing, Seat};
-use super::{Fact, LiveMeeting, Moderation};
+use super::session::{Part, Phase, Publishing, Seat};
+use super::{Fact, LiveMeeting, Moderation, Output};
 use crate::close;
 use crate::frame::LeaveAck;
 use crate::refusal::{REFUSAL_LIFETIME, Refusal};
@@ -52,8 +52,11 @@ impl LiveMeeting {
         }
         // Nobody is told that the others leave: everybody does.
         for (seat, place) in mem::take(&mut self.places) {
-            if place.announced.is_some() {
-                self.outputs.tell(Fact::Left(attending(seat, &place)));
+            let left = Fact::Left(attending(seat, &place));
+            match place.replica {
+                Some(replica) if place.is_here => self.outputs.tell_owner(Output::ReplicaFact(replica, left)),
+                None if place.announced.is_some() => self.outputs.tell(left),
+                Some(_) | None => {}
             }
         }
         self.refuse_waiting(None, Refusal::MeetingEnded, now);
@@ -95,8 +98,10 @@ impl LiveMeeting {
         if matches!(session.phase, Phase::Leaving { .. }) {
             return;
         }
+        let acted = self.step_down(id);
         let seat = self.seat_of(id);
         self.retire(id, Afterwards::Linger(close::NORMAL, "left"), now);
+        self.vacate_if(acted, false, now);
         if let Some(seat) = seat {
             self.vacate(seat, false, now);
         }
@@ -106,8 +111,14 @@ impl LiveMeeting {
     pub(super) fn remove_from(&mut self, seat: Seat, now: Instant) {
         let Some(place) = self.places.get(&seat) else { return };
         if let Some(session) = place.session() {
+            if self.acting(seat) == Some(session) && self.is_promoted(session) {
+                // It only loses what it was promoted to.
+                return self.demote(session, true, now);
+            }
+            let acted = self.step_down(session);
             self.send_status(session, ATTENDEE_REMOVED, now);
             self.retire(session, Afterwards::Linger(close::ATTENDEE_UNAVAILABLE, "attendee removed"), now);
+            self.vacate_if(acted, false, now);
         }
         self.vacate(seat, false, now);
     }
@@ -121,11 +132,14 @@ impl LiveMeeting {
     }
 
     fn retire_unclean(&mut self, id: SessionId, now: Instant) {
+        let acted = self.step_down(id);
         let seat = self.seat_of(id);
         self.retire(id, Afterwards::Forget, now);
+        // At once: whoever comes back comes back to the audience.
+        self.vacate_if(acted, true, now);
         let Some(seat) = seat else { return };
         let Some(place) = self.places.get_mut(&seat) else { return };
-        if place.announced.is_none() {
+        if !place.is_here {
             // Nobody has heard of it, so there is nothing to spare anybody.
             return self.vacate(seat, false, now);
         }
@@ -212,16 +226,24 @@ impl LiveMeeting {
 
     /// Lets the waiting sockets, of one attendee or of all, hear a refusal when they send JOIN.
     fn refuse_waiting(&mut self, of: Option<AttendeeId>, why: Refusal, now: Instant) {
-        let soon = later(now, REFUSAL_LIFETIME);
-        for session in self.sessions.values_mut() {
-            if of.is_some_and(|attendee| attendee != session.who.attendee) {
-                continue;
-            }
-            if let Phase::Waiting { until, refusal } = &mut session.phase {
-                *until = soon.min(*until);
-                *refusal = Some(why);
-            }
+        let is_meant = |who: &super::Attending| of.is_none_or(|attendee| attendee == who.attendee);
+        let meant: Vec<SessionId> =
+            self.sessions.iter().filter(|(_, session)| is_meant(&session.who)).map(|(id, _)| *id).collect();
+        for id in meant {
+            self.refuse_if_waiting(id, why, now);
         }
+    }
+
+    pub(super) fn refuse_if_waiting(&mut self, id: SessionId, why: Refusal, now: Instant) {
+        let phase = self.sessions.get_mut(&id).map(|session| &mut session.phase);
+        if let Some(Phase::Waiting { until, refusal }) = phase {
+            *until = later(now, REFUSAL_LIFETIME).min(*until);
+            *refusal = Some(why);
+        }
+    }
+
+    pub(super) fn is_promoted(&self, id: SessionId) -> bool {
+        self.sessions.get(&id).is_some_and(|session| matches!(session.part, Part::Promoted { .. }))
     }
 
     fn joined_sessions(&self) -> Vec<SessionId> {

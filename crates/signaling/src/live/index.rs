@@ -10,7 +10,8 @@ use campanile_control::ids::{AttendeeId, GroupId, SessionId};
 
 use super::LiveMeeting;
 use super::clock::later;
-use super::session::{Session, Shown};
+use super::roster::Place;
+use super::session::{Seat, Session, Shown};
 use crate::Codec;
 use crate::frame::{self, Index, MediaType, SignalFrame, StreamDescriptor};
 
@@ -18,6 +19,9 @@ use crate::frame::{self, Index, MediaType, SignalFrame, StreamDescriptor};
 /// together: every INDEX may make every client negotiate anew, a burst of newcomers would cause the square of their
 /// number, and one client that comes and goes shall not be able to keep all others busy.
 pub const INDEX_PACE: Duration = Duration::from_millis(100);
+
+/// Of the audience so many are counted. Clients only ask whether they are more than two, to decide how many layers they send.
+const AUDIENCE_COUNTED: usize = 2;
 
 /// What all INDEXes of one moment have in common.
 #[derive(Debug)]
@@ -31,6 +35,14 @@ struct Census {
     waiting: BTreeSet<SessionId>,
     /// Who may not do everything.
     restricted: BTreeMap<AttendeeId, Capabilities>,
+}
+
+/// On what the INDEX of a session depends that sends nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct View {
+    films: bool,
+    sees_cameras: bool,
+    sees_content: bool,
 }
 
 #[derive(Debug)]
@@ -57,32 +69,27 @@ impl LiveMeeting {
         self.index_stale = false;
         let census = self.census();
         let stamp = self.clock.stamp(now);
-        // Whoever sends nothing sees the same: made once, encoded once, if anybody needs it.
-        let mut common: Option<Arc<Index>> = None;
-        let mut common_message: Option<Bytes> = None;
+        // Whoever sends nothing and may do the same sees the same: made once, encoded once, if anybody needs it.
+        let mut common: BTreeMap<View, (Arc<Index>, Option<Bytes>)> = BTreeMap::new();
         for (id, session) in &mut self.sessions {
             if session.joined().is_none() {
                 continue;
             }
-            let sees_common = census.is_common_to(*id, session);
-            let index = match &common {
-                Some(index) if sees_common => Arc::clone(index),
-                Some(_) | None => Arc::new(census.index_for(*id, session)),
+            let mut shared = census.common_view(*id, session).map(|view| {
+                common.entry(view).or_insert_with(|| (Arc::new(census.index_for(*id, session)), None))
+            });
+            let index = match &shared {
+                Some((index, _)) => Arc::clone(index),
+                None => Arc::new(census.index_for(*id, session)),
             };
-            if sees_common {
-                common = Some(Arc::clone(&index));
-            }
             let Some(joined) = session.joined_mut() else { continue };
             if joined.index.as_ref().is_some_and(|last| Arc::ptr_eq(last, &index) || **last == *index) {
                 continue;
             }
-            let message = match &common_message {
-                Some(message) if sees_common => message.clone(),
-                Some(_) | None => encode(&index, stamp),
+            let message = match &mut shared {
+                Some((_, message)) => message.get_or_insert_with(|| encode(&index, stamp)).clone(),
+                None => encode(&index, stamp),
             };
-            if sees_common {
-                common_message = Some(message.clone());
-            }
             joined.index = Some(index);
             self.index_told = Some(now);
             self.outputs.send(*id, message);
@@ -115,7 +122,12 @@ impl LiveMeeting {
         let in_meeting = self.sessions.values().filter(|session| shown(session.who.attendee));
         let mut sources: Vec<Source> = in_meeting.filter_map(source).collect();
         sources.sort_by_key(|source| source.group);
-        let attendees = self.places.keys().filter(|seat| !seat.content && shown(seat.attendee)).count();
+        let counts = |(seat, _): &(&Seat, &Place)| !seat.content && shown(seat.attendee);
+        let (attendees, audience): (Vec<_>, Vec<_>) =
+            self.places.iter().filter(counts).partition(|(_, place)| place.replica.is_none());
+        let listens = |(_, place): &(&Seat, &Place)| !place.session().is_some_and(|id| self.is_promoted(id));
+        let audience: Vec<_> = audience.into_iter().filter(listens).collect();
+        let attendees = attendees.len().saturating_add(audience.len().min(AUDIENCE_COUNTED));
         Census {
             sources,
             attendees: u32::try_from(attendees).unwrap_or(u32::MAX),
@@ -140,29 +152,35 @@ impl LiveMeeting {
 }
 
 impl Census {
-    /// The session's INDEX is that of everybody who sends nothing.
-    fn is_common_to(&self, id: SessionId, session: &Session) -> bool {
+    /// If the session's INDEX is that of all who send nothing and may do the same: what they may do.
+    fn common_view(&self, id: SessionId, session: &Session) -> Option<View> {
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
         let is_source = self.sources.iter().any(|source| source.attendee == session.who.attendee);
-        !sends
-            && !is_source
-            && !session.who.content
-            && !self.waiting.contains(&id)
-            && !self.restricted.contains_key(&session.who.attendee)
+        let is_common = !sends && !is_source && !session.who.content && !self.waiting.contains(&id);
+        is_common.then(|| self.view(session))
+    }
+
+    fn view(&self, session: &Session) -> View {
+        let may = self.restricted.get(&session.who.attendee).copied().unwrap_or_default();
+        View {
+            films: may.video.sends() && !session.only_listens(),
+            sees_cameras: may.video.receives(),
+            sees_content: may.content.receives(),
+        }
     }
 
     fn index_for(&self, id: SessionId, session: &Session) -> Index {
         let waits = self.waiting.contains(&id);
         let sends = session.joined().is_some_and(|joined| joined.publishing.is_some());
-        let may = self.restricted.get(&session.who.attendee).copied().unwrap_or_default();
-        let sees = |content: bool| if content { may.content.receives() } else { may.video.receives() };
+        let View { films, sees_cameras, sees_content } = self.view(session);
+        let sees = |content: bool| if content { sees_content } else { sees_cameras };
         let is_shown =
             |source: &&Source| !waits && source.attendee != session.who.attendee && sees(source.content);
         let others = || self.sources.iter().filter(is_shown);
         let paused = others().filter(|source| source.paused).flat_map(|source| &source.layers);
         Index {
             // "May not start video": of no concern to those who send, and to content, which is counted apart.
-            at_capacity: Some((self.video_is_full && !sends || !may.video.sends()) && !session.who.content),
+            at_capacity: Some((self.video_is_full && !sends || !films) && !session.who.content),
             // Without the session's own streams, since the priority policy would subscribe to them, and without
             // those of its own share.
             sources: others().flat_map(|source| &source.layers).cloned().collect(),

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use campanile_control::ids::{AttendeeId, SessionId};
+use campanile_control::ids::{AttendeeId, MeetingId, SessionId};
 
 use super::clock::later;
 use super::ending::{Afterwards, DROP_GRACE};
 use super::roster::{Occupant, Place};
-use super::session::{Joined, PRE_JOIN_LIFETIME, Phase, Seat, Session};
+use super::session::{Joined, PRE_JOIN_LIFETIME, Part, Phase, Seat, Session};
 use super::{Attending, LiveMeeting, MediaRequest};
 use crate::close;
 use crate::frame::{Join, JoinAck, NetworkAdaption, TurnCredentials};
@@ -38,17 +38,29 @@ impl LiveMeeting {
         close_on_error: bool,
         now: Instant,
     ) {
+        self.attached(session, who, Part::Attendee, close_on_error, now);
+    }
+
+    pub(super) fn attached(
+        &mut self,
+        session: SessionId,
+        who: Attending,
+        part: Part,
+        close_on_error: bool,
+        now: Instant,
+    ) {
         if self.draining {
             return self.outputs.close(session, close::DRAINING, "draining");
         }
         let most = self.limits.attendees.saturating_mul(SESSIONS_PER_ATTENDEE).max(SESSIONS_PER_ATTENDEE);
-        if self.sessions.len() >= most {
+        let is_here = |other: &&Session| other.part.replica() == part.replica();
+        if self.sessions.values().filter(is_here).count() >= most {
             return self.outputs.close(session, close::NOT_JOINED, "too many sockets");
         }
         let refusal = self.ended.then_some(Refusal::MeetingEnded);
         let lifetime = if self.ended { REFUSAL_LIFETIME } else { PRE_JOIN_LIFETIME };
         let phase = Phase::Waiting { until: later(now, lifetime), refusal };
-        let entry = Session::new(who, close_on_error, phase);
+        let entry = Session::new(who, part, close_on_error, phase);
         self.displace_waiting(entry.seat());
         self.sessions.insert(session, entry);
     }
@@ -70,24 +82,29 @@ impl LiveMeeting {
 
     pub(super) fn join(&mut self, id: SessionId, join: Join, now: Instant) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let (who, seat) = (session.who.clone(), session.seat());
+        let (who, seat, replica) = (session.who.clone(), session.seat(), session.part.replica());
         if let Phase::Waiting { refusal: Some(refusal), .. } = session.phase {
             return self.refuse(id, refusal, now);
         }
-        if !self.has_room_for(seat) {
+        if !self.has_room_for(seat, replica) {
             self.send_status(id, AT_CAPACITY, now);
             return self.linger(id, close::FULL, "at capacity", now);
+        }
+        // The audience shares nothing, promoted or not: its share would be of an attendee whom nobody else knows.
+        if seat.content && replica.is_some() {
+            return self.refuse_share(id, now);
         }
         if seat.content && !self.permissions.of(seat.attendee).content.sends() {
             return self.refuse_share(id, now);
         }
-        let previous = self.take_place(seat, id, &who, now);
+        let mut acted = None;
+        let previous = self.take_place(seat, id, &who, replica, now);
         if let Some(session) = self.sessions.get_mut(&id) {
             let leaves_choice = adaption(&join) == QUALITY && supports(&join, QUALITY);
             session.phase = Phase::Joined(Box::new(Joined::new(join.audio_session_id, leaves_choice)));
         }
         if let Some(previous) = previous {
-            self.supersede(previous, join.audio_session_id, now);
+            acted = self.supersede(previous, seat, join.audio_session_id, now);
         }
         self.index_stale = true;
         self.open_media(id, seat);
@@ -98,24 +115,35 @@ impl LiveMeeting {
             self.send(id, roster.into(), now);
         }
         self.replay(id, now);
+        // Not before the newcomer knows of anybody.
+        self.vacate_if(acted, true, now);
     }
 
-    fn has_room_for(&self, seat: Seat) -> bool {
+    pub(super) fn has_room_for(&self, seat: Seat, replica: Option<MeetingId>) -> bool {
         if self.places.contains_key(&seat) {
             return true;
         }
-        let taken = self.places.keys().filter(|other| other.content == seat.content).count();
+        let takes_room =
+            |(other, place): &(&Seat, &Place)| other.content == seat.content && place.replica == replica;
+        let taken = self.places.iter().filter(takes_room).count();
         taken < if seat.content { self.limits.content_shares } else { self.limits.attendees }
     }
 
     /// Puts the session into its seat. Returns who sat there.
-    fn take_place(&mut self, seat: Seat, id: SessionId, who: &Attending, now: Instant) -> Option<SessionId> {
+    pub(super) fn take_place(
+        &mut self,
+        seat: Seat,
+        id: SessionId,
+        who: &Attending,
+        replica: Option<MeetingId>,
+        now: Instant,
+    ) -> Option<SessionId> {
         let base_is_here = !seat.content || self.places.contains_key(&Seat::base(seat.attendee));
         let alone_until = (!base_is_here).then(|| later(now, DROP_GRACE));
         let place = self
             .places
             .entry(seat)
-            .or_insert_with(|| Place::new(who.external_user_id.clone(), id, alone_until));
+            .or_insert_with(|| Place::new(who.external_user_id.clone(), id, replica, alone_until));
         let previous = place.session().filter(|previous| *previous != id);
         place.occupant = Occupant::Session(id);
         if !seat.content
@@ -126,8 +154,23 @@ impl LiveMeeting {
         previous
     }
 
-    /// Another session of the same attendee has taken its seat.
-    fn supersede(&mut self, previous: SessionId, audio_session_id: Option<u64>, now: Instant) {
+    /// Another session of the same attendee has taken its seat. Returns the seat to which it had been promoted, and which is
+    /// still to be vacated.
+    pub(super) fn supersede(
+        &mut self,
+        previous: SessionId,
+        seat: Seat,
+        audio_session_id: Option<u64>,
+        now: Instant,
+    ) -> Option<Seat> {
+        if self.sessions.get(&previous).is_some_and(|session| session.seat() == seat)
+            && self.is_promoted(previous)
+        {
+            // It goes back to its own.
+            self.demote(previous, true, now);
+            return None;
+        }
+        let acted = self.step_down(previous);
         let known = self.sessions.get(&previous).and_then(|session| session.joined()?.audio_session_id);
         if known.is_some() && known == audio_session_id {
             // The same client has made a new connection: nobody listens at the old one.
@@ -140,10 +183,11 @@ impl LiveMeeting {
             let after = Afterwards::Linger(close::ATTENDEE_UNAVAILABLE, "joined from another device");
             self.retire(previous, after, now);
         }
+        acted
     }
 
     /// A place in the mix, and the right relation between a sharer and the share.
-    fn open_media(&mut self, id: SessionId, seat: Seat) {
+    pub(super) fn open_media(&mut self, id: SessionId, seat: Seat) {
         let base = self.places.get(&Seat::base(seat.attendee)).and_then(Place::session);
         let echo_of = base.filter(|_| seat.content);
         self.open(id, seat, echo_of);

@@ -3,11 +3,13 @@
 //! * `roster`: who is announced, under which audio stream id, muted or not
 //! * `join`, `ending`: how sessions come and go, and what happens to their seats
 //! * `subscribe`, `index`: offers and answers, stream ids, who may see which video
+//! * `audience`: attendees of replicas, who only listen, and how they are promoted
 //! * `moderation`: what operators have decided: muted for all, waiting, who hears whom
 //! * `levels`: who speaks; `board`, `data`: data messages
 //! * `bitrates`: what layers have, what links carry, which tiles are paused for want of it
 
 mod api;
+mod audience;
 mod bitrates;
 mod board;
 mod capabilities;
@@ -30,7 +32,8 @@ use bytes::Bytes;
 use campanile_control::ids::{MeetingId, SessionId, StreamId};
 
 pub use api::{
-    Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, Output, SendLayer, Track, Wish,
+    Attending, Counters, Fact, Level, LiveLimits, MediaFact, MediaRequest, NotVouched, Output, SendLayer,
+    Track, Vouched, Wish,
 };
 pub use bitrates::BITRATES_EVERY;
 pub use ending::{DROP_GRACE, LEAVE_LINGER};
@@ -39,7 +42,7 @@ pub use moderation::{Hearing, MOST_MIXES, MOST_RULES, MixRules, MixRulesError, M
 pub use session::PRE_JOIN_LIFETIME;
 
 use crate::close;
-use crate::frame::{self, AudioStatus, PrimaryMeetingJoinAck, SignalFrame, Type, ping_pong};
+use crate::frame::{self, AudioStatus, SignalFrame, Type, ping_pong};
 use board::Board;
 use capabilities::Permissions;
 use clock::Clock;
@@ -51,9 +54,6 @@ use session::{Phase, Seat, Session};
 /// Garbage that a session may send in its life. An honest client sends none; one that is newer than we are sends
 /// frames of types we do not know, which do not count.
 const MOST_STRIKES: u32 = 64;
-
-/// "Not implemented", in PRIMARY_MEETING_JOIN_ACK: the client hands it to whoever asked for the promotion.
-const NOT_IMPLEMENTED: u32 = 501;
 
 /// The live state of one meeting. Sans-IO: inputs by `handle_*`, everything to be done by [`poll_output`].
 ///
@@ -252,10 +252,10 @@ impl LiveMeeting {
             }
             Type::DataMessage => self.post(id, frame.data_message.unwrap_or_default(), now),
             Type::PrimaryMeetingJoin => {
-                let ack = SignalFrame::from(PrimaryMeetingJoinAck {});
-                self.send(id, ack.with_error(NOT_IMPLEMENTED, "no replica meetings here"), now);
+                self.ask_for_promotion(id, frame.primary_meeting_join.unwrap_or_default(), now);
             }
-            Type::ClientMetric | Type::MeetingSessionTiming | Type::PrimaryMeetingLeave => {}
+            Type::PrimaryMeetingLeave => self.demote(id, false, now),
+            Type::ClientMetric | Type::MeetingSessionTiming => {}
             Type::Join
             | Type::JoinAck
             | Type::SubscribeAck

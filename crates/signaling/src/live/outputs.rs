@@ -8,7 +8,7 @@ use campanile_control::ids::SessionId;
 use super::{Fact, MediaRequest, Output};
 
 /// Outputs that may wait. The owner takes them after each input, so that what waits is what one input causes: the
-/// most is one frame for each of some 250 sessions, or the replay of 1,024 data messages. When a frame or a media
+/// most is a few frames for each of some 250 sessions and of the audience, 10,000 in 40 replicas, or the replay of 1,024 data messages. When a frame or a media
 /// request finds no room, the session it was for has lost something it cannot do without: it is closed, and its
 /// client comes back. Closes and facts always find room; a session has few of them in its life.
 const MOST_WAITING: usize = 65_536;
@@ -45,6 +45,11 @@ impl Outputs {
 
     pub(super) fn tell(&mut self, fact: Fact) {
         self.waiting.push_back(Output::Fact(fact));
+    }
+
+    /// What only concerns the owner of the meeting. Like facts these are few.
+    pub(super) fn tell_owner(&mut self, output: Output) {
+        self.waiting.push_back(output);
     }
 
     pub(super) fn pop(&mut self) -> Option<Output> {

@@ -12,10 +12,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use campanile_control::ids::{AttendeeId, SessionId};
+use campanile_control::ids::{AttendeeId, MeetingId, SessionId};
 
-use super::session::Seat;
-use super::{Fact, LiveMeeting, MediaRequest};
+use super::session::{Part, Seat};
+use super::{Fact, LiveMeeting, MediaRequest, Output};
 use crate::frame::{AudioStream, AudioStreamIdInfo};
 use crate::live::Attending;
 use crate::rate::{Bucket, Rate};
@@ -29,7 +29,11 @@ const MUTE_CHANGES: Rate = Rate { per_second: 5, burst: 100 };
 pub(super) struct Place {
     pub(super) external_user_id: String,
     pub(super) occupant: Occupant,
-    /// The audio stream id under which it was announced, if it was.
+    /// It is a place in the audience, of this replica.
+    pub(super) replica: Option<MeetingId>,
+    /// Its media has been up, so that it is known outside that somebody is here.
+    pub(super) is_here: bool,
+    /// The audio stream id under which it was announced to the others, if it was. The audience never is.
     pub(super) announced: Option<u32>,
     pub(super) muted: bool,
     pub(super) mute_changes: Bucket,
@@ -49,10 +53,17 @@ pub(super) enum Occupant {
 
 impl Place {
     /// A seat that this session takes.
-    pub(super) fn new(external_user_id: String, session: SessionId, alone_until: Option<Instant>) -> Self {
+    pub(super) fn new(
+        external_user_id: String,
+        session: SessionId,
+        replica: Option<MeetingId>,
+        alone_until: Option<Instant>,
+    ) -> Self {
         Self {
             external_user_id,
             occupant: Occupant::Session(session),
+            replica,
+            is_here: false,
             announced: None,
             muted: false,
             mute_changes: Bucket::new(MUTE_CHANGES),
@@ -78,10 +89,24 @@ impl Place {
 impl LiveMeeting {
     /// The media of a session is up: from now on others may see who it is.
     pub(super) fn connected(&mut self, id: SessionId, now: Instant) {
-        let Some(seat) = self.seat_of(id) else { return };
+        let Some(session) = self.sessions.get(&id) else { return };
+        if let Part::Promoted { root, .. } = &session.part {
+            self.announce(Seat::base(root.attendee), now);
+        }
+        if let Some(seat) = self.seat_of(id) {
+            self.announce(seat, now);
+        }
+    }
+
+    /// Tells the others of a seat in the meeting, and notifications of one in the audience, unless it was told before.
+    pub(super) fn announce(&mut self, seat: Seat, now: Instant) {
         let Some(place) = self.places.get_mut(&seat) else { return };
-        if place.announced.is_some() {
+        if std::mem::replace(&mut place.is_here, true) {
             return;
+        }
+        if let Some(replica) = place.replica {
+            let who = attending(seat, place);
+            return self.outputs.tell_owner(Output::ReplicaFact(replica, Fact::Joined(who)));
         }
         self.last_audio_stream = self.last_audio_stream.saturating_add(1);
         place.announced = Some(self.last_audio_stream);
@@ -159,8 +184,9 @@ impl LiveMeeting {
     /// Tells the mixer whether to leave the session in this seat out, if that is news to it.
     pub(super) fn mute_in_mix(&mut self, seat: Seat) {
         let Some(place) = self.places.get(&seat) else { return };
-        let muted = place.muted || self.silences(seat) || self.moderation.waits(seat.attendee);
-        let Some(session) = place.session() else { return };
+        let is_silent = place.replica.is_some() || self.silences(seat);
+        let muted = place.muted || is_silent || self.moderation.waits(seat.attendee);
+        let Some(session) = self.acting(seat) else { return };
         let joined = self.sessions.get_mut(&session).and_then(|entry| entry.joined_mut());
         if let Some(joined) = joined.filter(|joined| joined.muted != muted) {
             joined.muted = muted;
@@ -182,9 +208,20 @@ impl LiveMeeting {
             let who = attending(seat, &place);
             self.outputs.tell(if dropped { Fact::Dropped(who) } else { Fact::Left(who) });
         }
+        if let Some(replica) = place.replica.filter(|_| place.is_here) {
+            let who = attending(seat, &place);
+            let fact = if dropped { Fact::Dropped(who) } else { Fact::Left(who) };
+            self.outputs.tell_owner(Output::ReplicaFact(replica, fact));
+        }
         if !seat.content {
             self.remove_from(Seat::content(seat.attendee), now);
         }
+    }
+
+    /// The session that acts from this seat: a promoted one does not from the seat that it keeps in the audience.
+    pub(super) fn acting(&self, seat: Seat) -> Option<SessionId> {
+        let session = self.places.get(&seat)?.session()?;
+        (self.seat_of(session) == Some(seat)).then_some(session)
     }
 
     /// The seat in which this session sits now.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use campanile_control::ids::{AttendeeId, GroupId, StreamId};
+use campanile_control::ids::{AttendeeId, GroupId, MeetingId, StreamId};
 
 use super::moderation::Hearing;
 use super::{Attending, SendLayer};
@@ -36,12 +36,34 @@ const USUAL_KBPS: u32 = 1_500;
 /// What one session is, and how far it has come.
 #[derive(Debug)]
 pub(super) struct Session {
+    /// As whom it acts.
     pub(super) who: Attending,
+    pub(super) part: Part,
     pub(super) close_on_error: bool,
     pub(super) phase: Phase,
     pub(super) frames: Bucket,
     /// Messages that were no frames, or made no sense where they came.
     pub(super) strikes: u32,
+}
+
+/// Which part a session has in the meeting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Part {
+    /// It takes part.
+    Attendee,
+    /// It belongs to the audience, in this replica.
+    Audience(MeetingId),
+    /// The same, but takes part for the time being. `root`: who it is in the replica, whose seat it keeps.
+    Promoted { replica: MeetingId, root: Attending },
+}
+
+impl Part {
+    pub(super) fn replica(&self) -> Option<MeetingId> {
+        match self {
+            Part::Attendee => None,
+            Part::Audience(replica) | Part::Promoted { replica, .. } => Some(*replica),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -74,6 +96,8 @@ pub(super) struct Joined {
     pub(super) leaves_choice: bool,
     /// What its link carries, in kilobits per second.
     pub(super) available_kbps: Option<u32>,
+    /// The id of the attendee as whom it asks to take part, while the owner of the meeting looks at the token.
+    pub(super) claims: Option<String>,
     /// Left out of the mix.
     pub(super) muted: bool,
     /// Whom it hears in the mix, and who hears it.
@@ -203,12 +227,17 @@ pub(super) struct Offered {
 }
 
 impl Session {
-    pub(super) fn new(who: Attending, close_on_error: bool, phase: Phase) -> Self {
-        Self { who, close_on_error, phase, frames: Bucket::new(FRAMES), strikes: 0 }
+    pub(super) fn new(who: Attending, part: Part, close_on_error: bool, phase: Phase) -> Self {
+        Self { who, part, close_on_error, phase, frames: Bucket::new(FRAMES), strikes: 0 }
     }
 
     pub(super) fn seat(&self) -> Seat {
         Seat { attendee: self.who.attendee, content: self.who.content }
+    }
+
+    /// It belongs to the audience and sends nothing to anybody.
+    pub(super) fn only_listens(&self) -> bool {
+        matches!(self.part, Part::Audience(_))
     }
 
     pub(super) fn joined(&self) -> Option<&Joined> {
@@ -242,6 +271,7 @@ impl Joined {
             available_kbps: None,
             index: None,
             knows_levels: false,
+            claims: None,
             muted: false,
             hearing: Hearing::default(),
             decodes: BTreeSet::new(),

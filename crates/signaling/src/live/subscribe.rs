@@ -160,6 +160,7 @@ impl LiveMeeting {
     fn publish(&mut self, id: SessionId, video: Vec<StreamDescriptor>) -> Started {
         let Some(session) = self.sessions.get_mut(&id) else { return Started::No };
         let who = session.who.clone();
+        let only_listens = session.only_listens();
         let Some(joined) = session.joined_mut() else { return Started::No };
         let running = joined.publishing.take();
         if video.is_empty() {
@@ -171,7 +172,7 @@ impl LiveMeeting {
         let is_new = running.is_none();
         let is_full = self.video_publishers() >= self.limits.video_publishers;
         let may = self.permissions.of(who.attendee).video.sends();
-        if is_new && !who.content && (is_full || !may) {
+        if is_new && !who.content && (is_full || !may || only_listens) {
             return Started::NotAllowed;
         }
         let publishing = running.unwrap_or_else(|| self.new_publishing());
@@ -222,6 +223,7 @@ impl LiveMeeting {
         };
         self.places
             .iter()
+            .filter(|(_, place)| place.replica.is_none())
             .filter(|(seat, place)| place.session().is_some_and(|id| publishes(seat, id)))
             .count()
     }

@@ -3,17 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use campanile_control::ids::{AttendeeId, SessionId, StreamId};
+use campanile_control::ids::{AttendeeId, MeetingId, SessionId, StreamId};
 use campanile_signaling::frame::*;
 use campanile_signaling::{Attending, Codec, Fact, INDEX_PACE, Level, LiveLimits, MediaFact, MediaRequest};
 use proptest::prelude::*;
 use proptest::sample::Index as Pick;
 
+use crate::audience::{credentials, token_of};
 use crate::world::*;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Attach { who: u128, content: bool, join: Option<u64> },
+    Attach {
+        who: u128,
+        content: bool,
+        join: Option<u64>,
+    },
     Join(Pick, u64),
     Subscribe(Pick, Vec<u32>, Vec<u32>),
     Answer(Pick),
@@ -33,6 +38,15 @@ enum Step {
     Remove(u128),
     Silence(u128, bool),
     Hold(u128, bool),
+    /// Attendees from 101 on are of the replica whose number is the last of theirs.
+    Listen {
+        who: u128,
+        content: bool,
+        join: Option<u64>,
+    },
+    Promote(Pick, u128),
+    Demote(Pick),
+    EndReplica(u128),
     Wait(u64),
     End,
 }
@@ -63,6 +77,12 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..5u128).prop_map(Step::Remove),
         2 => (1..5u128, any::<bool>()).prop_map(|(who, muted)| Step::Silence(who, muted)),
         4 => (1..5u128, any::<bool>()).prop_map(|(who, waiting)| Step::Hold(who, waiting)),
+        8 => (101..104u128, proptest::bool::weighted(0.1), proptest::option::weighted(0.9, 1..3u64))
+            .prop_map(|(who, content, join)| Step::Listen { who, content, join }),
+        8 => (pick(), 1..5u128).prop_map(|(at, who)| Step::Promote(at, who)),
+        3 => pick().prop_map(Step::Demote),
+        1 => (101..104u128).prop_map(Step::Remove),
+        1 => (1..4u128).prop_map(Step::EndReplica),
         6 => (0..20_000u64).prop_map(Step::Wait),
         1 => Just(Step::End),
     ]
@@ -83,6 +103,8 @@ struct Model {
     groups: BTreeMap<u32, SessionId>,
     newest_group: BTreeMap<(Option<AttendeeId>, bool), u32>,
     seen_requests: usize,
+    seen_acts: usize,
+    had_audience: bool,
     seen_facts: usize,
 }
 
@@ -115,6 +137,12 @@ impl Model {
             }
         }
         self.seen_requests = world.requests.len();
+        for (session, who) in &world.acts[self.seen_acts..] {
+            if is_audience(who.attendee) {
+                self.publishing.remove(session);
+            }
+        }
+        self.seen_acts = world.acts.len();
         let key = |who: &Attending| (who.attendee, who.content);
         for fact in &world.facts[self.seen_facts..] {
             assert!(match fact {
@@ -174,6 +202,7 @@ impl Model {
             self.announced.iter().filter(|(_, content)| !content).map(|(attendee, _)| *attendee).collect();
         attendees
             .extend(within.iter().filter(|(_, client)| !client.is_content).filter_map(|(_, c)| c.attendee));
+        attendees.retain(|attendee| !is_audience(*attendee));
         let waiting = &world.meeting.moderation().waiting;
         attendees.retain(|attendee| !waiting.contains(attendee));
         let sees = |viewer: AttendeeId, other: AttendeeId| {
@@ -198,7 +227,11 @@ impl Model {
             if is_settled {
                 let index = client.index.as_ref().unwrap();
                 let waits = waiting.contains(&viewer);
-                assert_eq!(index.num_participants() as usize, if waits { 1 } else { attendees.len() });
+                // Of the audience two are counted at most, for as long as their seats are kept.
+                let people = index.num_participants() as usize;
+                let most = if self.had_audience { attendees.len() + 2 } else { attendees.len() };
+                assert!(if waits { people == 1 } else { (attendees.len()..=most).contains(&people) });
+                assert!(!is_audience(viewer) || index.at_capacity());
                 self.check_sources(world, client, &index.sources);
             }
         }
@@ -235,6 +268,14 @@ impl Model {
         }
         assert!(rest.is_empty(), "sources of nobody: {rest:?}");
     }
+}
+
+fn replica(number: u128) -> MeetingId {
+    MeetingId(uuid::Uuid::from_u128(70 + number))
+}
+
+fn is_audience(attendee: AttendeeId) -> bool {
+    attendee.0.as_u128() > 100
 }
 
 fn wire_id(attendee: AttendeeId, content: bool) -> String {
@@ -335,6 +376,26 @@ fn perform(world: &mut World, model: &mut Model, step: Step) -> Option<()> {
         }
         Step::Hold(number, waiting) => {
             world.meeting.handle_waiting(attendee(number), waiting, world.now);
+            world.pump();
+        }
+        Step::Listen { who: number, content: is_content, join: audio_session_id } => {
+            model.had_audience = true;
+            let who = if is_content { content(number) } else { who(number) };
+            let session = world.attach_audience(replica(number - 100), who);
+            model.sessions.push(session);
+            if let Some(id) = audio_session_id {
+                world.send(session, join(id));
+            }
+        }
+        Step::Promote(at, number) => {
+            let session = model.pick(at)?;
+            world.send(session, credentials(number));
+            world.meeting.handle_vouched(session, Ok(token_of(number)), world.now);
+            world.pump();
+        }
+        Step::Demote(at) => world.send(model.pick(at)?, PrimaryMeetingLeave {}),
+        Step::EndReplica(number) => {
+            world.meeting.handle_replica_ended(replica(number), world.now);
             world.pump();
         }
         Step::Wait(ms) => world.wait(Duration::from_millis(ms)),

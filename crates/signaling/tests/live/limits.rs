@@ -137,7 +137,7 @@ fn frames_of_types_to_come_are_passed_over() {
     world.send(a, PrimaryMeetingLeave {});
     assert_eq!(world.transcript(), "");
     world.send(a, PrimaryMeetingJoin::default());
-    assert_snapshot!(world.transcript(), @r#"1 PrimaryMeetingJoinAck error 501 "no replica meetings here""#);
+    assert_snapshot!(world.transcript(), @r#"1 PrimaryMeetingJoinAck error 400 "this is no replica meeting""#);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "virtual time begins somewhere")]
 
 mod adaption;
+mod audience;
 mod audio;
 mod capabilities;
 mod content;

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) media: BTreeSet<SessionId>,
     pub(crate) requests: Vec<MediaRequest>,
     pub(crate) facts: Vec<Fact>,
+    /// As whom sessions act from then on, of those that were promoted or demoted.
+    pub(crate) acts: Vec<(SessionId, Attending)>,
     /// Every frame that was sent since the last [`World::transcript`].
     pub(crate) frames: Vec<(SessionId, SignalFrame)>,
     pub(crate) bytes: Vec<(SessionId, bytes::Bytes)>,
@@ -83,6 +85,7 @@ impl World {
             media: BTreeSet::new(),
             requests: Vec::new(),
             facts: Vec::new(),
+            acts: Vec::new(),
             frames: Vec::new(),
             bytes: Vec::new(),
             next_session: 1,
@@ -119,6 +122,25 @@ impl World {
         self.clients.insert(session, client);
         self.meeting.handle_attached(session, who, close_on_error, self.now);
         self.pump();
+        session
+    }
+
+    /// Somebody of the audience of this replica has opened a socket.
+    pub(crate) fn attach_audience(&mut self, replica: MeetingId, who: Attending) -> SessionId {
+        let session = SessionId(self.next_session);
+        self.next_session += 1;
+        let client = Client { attendee: Some(who.attendee), is_content: who.content, ..Client::default() };
+        self.clients.insert(session, client);
+        self.meeting.handle_audience(session, replica, who, true, self.now);
+        self.pump();
+        session
+    }
+
+    /// The same joins, and media comes up.
+    pub(crate) fn listen(&mut self, replica: MeetingId, who: Attending) -> SessionId {
+        let session = self.attach_audience(replica, who);
+        self.send(session, join(1_000 + session.0));
+        self.media(MediaFact::Connected { session });
         session
     }
 
@@ -253,6 +275,18 @@ impl World {
                     }
                     self.facts.push(fact);
                 }
+                Output::ReplicaFact(replica, fact) => {
+                    self.lines.push(format!("{} of replica {}", render_fact(&fact), replica.0.as_u128()));
+                }
+                Output::Vouch { session, token } => self.lines.push(format!("{session} vouch for {token}")),
+                Output::Acts { session, who, promoted } => {
+                    assert_eq!(promoted, who.attendee.0.as_u128() <= 100);
+                    self.lines.push(format!("{session} acts as a{}", who.attendee.0.as_u128()));
+                    self.acts.push((session, who.clone()));
+                    if let Some(client) = self.clients.get_mut(&session) {
+                        client.attendee = Some(who.attendee);
+                    }
+                }
             }
         }
     }
@@ -337,6 +371,7 @@ impl World {
             }
             Type::Bitrates => assert!(client.joined && !client.is_content && frame.bitrates.is_some()),
             Type::Notification => assert!(frame.notification.is_some()),
+            Type::PrimaryMeetingLeave => assert!(frame.primary_meeting_leave.is_some()),
             Type::PrimaryMeetingJoinAck => assert!(frame.primary_meeting_join_ack.is_some()),
             other => panic!("the server never sends {other:?}"),
         }

@@ -12,6 +12,7 @@ mod entropy;
 mod moderation;
 mod networks;
 mod repeat;
+mod replicas;
 mod simulcast;
 mod workers;
 

@@ -8,6 +8,7 @@ import {
   DefaultMeetingSession,
   LogLevel,
   MeetingSessionConfiguration,
+  MeetingSessionCredentials,
   MeetingSessionStatusCode,
   SimulcastLayers,
   TargetDisplaySize,
@@ -167,6 +168,9 @@ class Me {
   encodingSimulcastLayersDidChange(layers) {
     this.note('layers', { layers: SimulcastLayers[layers] });
   }
+  audioVideoWasDemotedFromPrimaryMeeting(status) {
+    this.note('demoted', { status: MeetingSessionStatusCode[status.statusCode()] });
+  }
   metricsDidReceive(report) {
     this.metrics = { all: report.getObservableMetrics(), video: report.getObservableVideoMetrics() };
   }
@@ -269,6 +273,18 @@ class Me {
   say(text, lifetimeMs) {
     this.audioVideo.realtimeSendDataMessage('chat', text, lifetimeMs);
   }
+  /** Takes part in the primary meeting as this attendee of it, if that is granted. */
+  async promote(attendee) {
+    const credentials = new MeetingSessionCredentials();
+    credentials.attendeeId = attendee.AttendeeId;
+    credentials.externalUserId = attendee.ExternalUserId;
+    credentials.joinToken = attendee.JoinToken;
+    const status = await this.audioVideo.promoteToPrimaryMeeting(credentials);
+    return MeetingSessionStatusCode[status.statusCode()];
+  }
+  demote() {
+    this.audioVideo.demoteFromPrimaryMeeting();
+  }
   pause(tileId) {
     this.audioVideo.pauseVideoTile(tileId);
   }
@@ -320,6 +336,7 @@ class Me {
       signals: this.named('signal').map(event => event.signal),
       speakers: this.named('speakers').map(event => event.ids),
       availability: this.named('availability').map(event => event.video),
+      demotions: this.named('demoted').map(event => event.status),
       videoRefusals: this.named('video-unavailable').length,
       layers: this.named('layers').map(event => event.layers),
       policyPaused: this.named('policy-paused').map(event => event.attendee),

@@ -33,6 +33,9 @@ export class Control {
     );
     return Meeting;
   }
+  replica(meeting, name = 'replica') {
+    return this.meeting(name, { PrimaryMeetingId: meeting.MeetingId });
+  }
   async attendee(meeting, name) {
     const { Attendee } = await this.client.send(
       new CreateAttendeeCommand({ MeetingId: meeting.MeetingId, ExternalUserId: name }),

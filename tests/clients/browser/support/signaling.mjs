@@ -30,6 +30,10 @@ export const frames = {
     dataMessage: { messages: [{ topic: 'chat', data: Buffer.from(text), lifetimeMs: 0, ...members }] },
   }),
   muted: muted => ({ type: Type.AUDIO_CONTROL, audioControl: { muted } }),
+  promote: (attendeeId, joinToken) => ({
+    type: Type.PRIMARY_MEETING_JOIN,
+    primaryMeetingJoin: { credentials: { attendeeId, externalUserId: '', joinToken } },
+  }),
   leave: () => ({ type: Type.LEAVE, leave: {} }),
 };
 
