@@ -115,10 +115,10 @@ impl Node {
     }
 
     /// A socket with a good token.
-    pub(crate) fn attach(&mut self, attendee: AttendeeId, now: Instant) -> SessionId {
+    pub(crate) fn attach(&mut self, attendee: AttendeeId, content: bool, now: Instant) -> SessionId {
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        let who = Attending { attendee, external_user_id: format!("user {attendee}"), content: false };
+        let who = Attending { attendee, external_user_id: format!("user {attendee}"), content };
         self.meeting.handle_attached(session, who, true, now);
         self.settle(now);
         session
