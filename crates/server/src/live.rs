@@ -53,7 +53,14 @@ const MILLISECONDS_PER_NUMBER: i64 = 20;
 #[derive(Debug)]
 pub enum ToSocket {
     Message(Bytes),
-    Close { code: u16, reason: &'static str },
+    /// Find out when all messages before this one have arrived, and tell the seat.
+    Confirm {
+        mark: i64,
+    },
+    Close {
+        code: u16,
+        reason: &'static str,
+    },
 }
 
 /// What a live meeting's task is told.
@@ -68,6 +75,7 @@ enum Input {
     },
     Frame(SessionId, Box<SignalFrame>),
     Garbage(SessionId),
+    Confirmed(SessionId, i64),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
     Capabilities(AttendeeId, Capabilities),
@@ -115,6 +123,11 @@ impl Seat {
     /// Tells of a message that was no frame.
     pub async fn garbage(&self) -> Result<(), Gone> {
         self.tell(Input::Garbage(self.session)).await
+    }
+
+    /// Everything up to this mark has arrived.
+    pub async fn confirmed(&self, mark: i64) -> Result<(), Gone> {
+        self.tell(Input::Confirmed(self.session, mark)).await
     }
 
     /// The socket is gone.
@@ -523,6 +536,7 @@ impl MeetingTask {
                 self.meeting.handle_attached(session, who, close_on_error, now);
             }
             Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
+            Input::Confirmed(session, mark) => self.meeting.handle_confirmed(session, mark),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
             Input::Closed(session) => {
                 self.forget(session);
@@ -570,6 +584,7 @@ impl MeetingTask {
                     self.send(session, ToSocket::Close { code, reason });
                     self.forget(session);
                 }
+                Output::Confirm { session, mark } => self.send(session, ToSocket::Confirm { mark }),
                 Output::Media(request) => self.request(request),
                 Output::Fact(fact) => {
                     tracing::debug!(meeting = %self.id, ?fact, "live meeting");

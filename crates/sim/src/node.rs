@@ -291,6 +291,8 @@ impl Node {
             Output::Send { session, message } => self.outputs.push(NodeOutput::Message { session, message }),
             Output::Close { session, code, .. } => self.outputs.push(NodeOutput::Close { session, code }),
             Output::Fact(fact) => self.facts.push(fact),
+            // Scenarios do not look at data messages.
+            Output::Confirm { .. } => {}
             Output::Media(request) => {
                 let (session, asked) = asked(self.id, request);
                 self.ask(session, asked, now);

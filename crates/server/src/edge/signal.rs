@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -230,11 +231,21 @@ async fn refuse(mut socket: WebSocket, unwelcome: Unwelcome, close_on_error: boo
 async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receiver<ToSocket>) {
     let mut ping = tokio::time::interval(PING_EVERY);
     let mut heard = Instant::now();
+    // A client answers a ping after it has got everything before it. It may leave out all pings but the last (RFC 6455
+    // §5.5.3), so that each carries the mark that is not confirmed yet.
+    let mut unconfirmed: Option<i64> = None;
+    let payload = |mark: Option<i64>| mark.map_or_else(Bytes::new, |mark| mark.to_be_bytes().to_vec().into());
     let end = loop {
         tokio::select! {
             message = outgoing.recv() => match message {
                 Some(ToSocket::Message(bytes)) => {
                     if !write(&mut socket, Message::Binary(bytes)).await {
+                        break None;
+                    }
+                }
+                Some(ToSocket::Confirm { mark }) => {
+                    unconfirmed = Some(mark);
+                    if !write(&mut socket, Message::Ping(payload(unconfirmed))).await {
                         break None;
                     }
                 }
@@ -253,7 +264,11 @@ async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receive
                         }
                     },
                     Some(Ok(Message::Text(_))) => seat.garbage().await,
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                    Some(Ok(Message::Pong(answer))) => match unconfirmed.take_if(|mark| answer == payload(Some(*mark))) {
+                        Some(mark) => seat.confirmed(mark).await,
+                        None => Ok(()),
+                    },
+                    Some(Ok(Message::Ping(_))) => Ok(()),
                     // tungstenite answers the close itself while it is read to its end.
                     Some(Ok(Message::Close(_))) => Ok(()),
                     Some(Err(_)) | None => break None,
@@ -263,7 +278,7 @@ async fn converse(mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receive
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > SILENCE || !write(&mut socket, Message::Ping(Default::default())).await {
+                if heard.elapsed() > SILENCE || !write(&mut socket, Message::Ping(payload(unconfirmed))).await {
                     break None;
                 }
             }

@@ -97,6 +97,7 @@ impl LiveMeeting {
         if let Some(roster) = self.roster(who.attendee) {
             self.send(id, roster.into(), now);
         }
+        self.recall(id, now);
         self.replay(id, now);
     }
 

@@ -267,7 +267,6 @@ impl LiveMeeting {
         if !entries.is_empty() {
             self.broadcast(info(entries).into(), now, |_, session| session.who.attendee == attendee);
         }
-        self.board_departs(attendee, now);
         self.moderation.waiting.insert(attendee);
         self.tell_waiting(attendee, true);
         let everybody: Vec<SessionId> = self.sessions.keys().copied().collect();
@@ -340,19 +339,6 @@ impl LiveMeeting {
                 continue;
             };
             self.outputs.tell(Fact::Waiting(attending(seat, place), waiting));
-        }
-    }
-
-    /// What is kept of data messages from now on is what it misses.
-    fn board_departs(&mut self, attendee: AttendeeId, now: Instant) {
-        let audio_sessions: Vec<Option<u64>> = self
-            .sessions
-            .values()
-            .filter(|session| session.who.attendee == attendee && !session.who.content)
-            .filter_map(|session| session.joined().map(|joined| joined.audio_session_id))
-            .collect();
-        for audio_session in audio_sessions {
-            self.board.depart(attendee, audio_session, now);
         }
     }
 }
