@@ -14,6 +14,7 @@ use campanile_media::{AudioPacket, Command, Event};
 use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
+use campanile_signaling::transcript::TranscriptFrame;
 use campanile_signaling::{
     Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, Output,
 };
@@ -83,7 +84,7 @@ enum Input {
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
     Recorded,
-    Transcript(Bytes),
+    Transcript(TranscriptFrame),
     End,
     Drain,
     /// A mistake of ours in this meeting.
@@ -355,9 +356,9 @@ impl Live {
         self.shared.attending().get(&session).cloned()
     }
 
-    /// A transcription has something to say to everybody in the meeting.
-    pub async fn transcript(&self, meeting: MeetingId, data: Bytes) {
-        self.tell(meeting, Input::Transcript(data)).await;
+    /// A transcription has something to say to those in the meeting who heard it.
+    pub async fn transcript(&self, meeting: MeetingId, told: TranscriptFrame) {
+        self.tell(meeting, Input::Transcript(told)).await;
     }
 
     /// The meeting has ended: its clients are told so.
@@ -564,7 +565,7 @@ impl MeetingTask {
                     }
                 }
             }
-            Input::Transcript(data) => self.meeting.handle_transcript(data, now),
+            Input::Transcript(told) => self.meeting.handle_transcript(told, now),
             Input::End => {
                 self.ended = true;
                 self.meeting.handle_end(now);

@@ -66,6 +66,9 @@ impl LiveMeeting {
         let seats = [Seat::base(attendee), Seat::content(attendee)];
         let silenced = seats.map(|seat| self.silences(seat));
         let before = self.permissions.of(attendee);
+        if before.audio.receives() != may.audio.receives() {
+            self.remember_hearing(now);
+        }
         self.permissions.0.insert(attendee, may);
         for (seat, was_silenced) in seats.into_iter().zip(silenced) {
             let is_silenced = self.silences(seat);

@@ -2,14 +2,12 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use campanile_control::ids::SessionId;
 
 use super::LiveMeeting;
 use super::board::{self, Author, Verdict};
 use super::session::{Had, Joined, Session};
 use crate::frame::{DataMessage, DataMessages, SignalFrame};
-use crate::transcript;
 
 /// Kept messages in one frame of a replay: some 36 KiB at most.
 const REPLAYED_AT_ONCE: usize = 16;
@@ -72,20 +70,6 @@ impl LiveMeeting {
         if !throttled.is_empty() && self.sessions.contains_key(&id) {
             self.send(id, frame(throttled), now);
         }
-    }
-
-    /// Tells everybody what a transcription has to say. Sharers are not told.
-    pub fn handle_transcript(&mut self, data: Bytes, now: Instant) {
-        let message = DataMessage {
-            topic: Some(transcript::TOPIC.to_owned()),
-            data: Some(data),
-            lifetime_ms: Some(0),
-            // Of nobody: who spoke stands inside. The client wants the member all the same.
-            sender_attendee_id: Some(String::new()),
-            sender_external_user_id: Some(String::new()),
-            ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))),
-        };
-        self.broadcast(frame(vec![message]), now, |_, session| !session.who.content);
     }
 
     /// Everything that was sent to this session up to `mark` has arrived ([`Output::Confirm`](super::Output::Confirm)).
@@ -177,6 +161,6 @@ impl LiveMeeting {
     }
 }
 
-fn frame(messages: Vec<DataMessage>) -> SignalFrame {
+pub(super) fn frame(messages: Vec<DataMessage>) -> SignalFrame {
     DataMessages { messages }.into()
 }

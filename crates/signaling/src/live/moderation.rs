@@ -162,6 +162,14 @@ impl Moderation {
         viewer == seat.attendee || !(self.waits(viewer) || self.waits(seat.attendee))
     }
 
+    /// Whether one hears what another says aloud.
+    pub(super) fn lets_hear(&self, listener: AttendeeId, speaker: AttendeeId) -> bool {
+        let allows = |allowed: Option<Arc<BTreeSet<AttendeeId>>>, other| {
+            allowed.is_none_or(|allowed| allowed.contains(&other))
+        };
+        allows(self.hearing(listener).hears, speaker) && allows(self.hearing(speaker).heard_by, listener)
+    }
+
     fn hearing(&self, attendee: AttendeeId) -> Hearing {
         if self.waits(attendee) {
             let nobody = Some(Arc::default());
@@ -198,6 +206,7 @@ impl LiveMeeting {
     /// The attendee waits outside, or is let in.
     pub fn handle_waiting(&mut self, attendee: AttendeeId, waiting: bool, now: Instant) {
         if self.moderation.waits(attendee) != waiting {
+            self.remember_hearing(now);
             if waiting {
                 self.hold(attendee, now);
             } else {
@@ -214,6 +223,7 @@ impl LiveMeeting {
 
     /// These rules hold from now on, in place of those before.
     pub fn handle_mix_rules(&mut self, rules: MixRules, now: Instant) {
+        self.remember_hearing(now);
         self.moderation.rules = rules;
         self.hear_anew();
         self.settle(now);

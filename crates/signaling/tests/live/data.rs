@@ -257,20 +257,3 @@ fn stamps_rise_even_when_the_clock_does_not() {
     let stamps = world.clients[&b].messages.iter().map(|m| m.ingest_time_ns() - EPOCH_MS * 1_000_000);
     assert_eq!(stamps.collect::<Vec<_>>(), [5_000_000, 5_001_000, 5_002_000, 6_000_000]);
 }
-
-#[test]
-fn a_transcript_reaches_everybody_but_sharers_and_only_we_may_send_one() {
-    let mut world = World::new();
-    let [a, _] = [1, 2].map(|number| world.enter(who(number)));
-    world.join(content(1));
-    world.attach(who(3));
-    world.forget();
-    world.meeting.handle_transcript("said".into(), world.now);
-    world.pump();
-    assert_snapshot!(world.transcript(), @r#"
-    1 DATA aws:chime:transcription="said" from / at +0ns
-    2 DATA aws:chime:transcription="said" from / at +0ns
-    "#);
-    world.send(a, message("aws:chime:transcription", "made up", 0));
-    assert_snapshot!(world.transcript(), @"");
-}

@@ -12,5 +12,6 @@ mod interleavings;
 mod joining;
 mod limits;
 mod moderation;
+mod transcripts;
 mod video;
 mod world;
