@@ -80,6 +80,8 @@ enum Input {
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
     Capabilities(AttendeeId, Capabilities),
+    /// As stored, once the attendee had a seat.
+    KnownAgain(AttendeeId, Capabilities),
     /// An operator's decision, or a look at what was decided; answered with all that holds then.
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
@@ -393,6 +395,11 @@ impl Live {
         &self.shared.facts
     }
 
+    /// What an attendee may do by the store, read when it had its seat.
+    pub async fn know_again(&self, meeting: MeetingId, attendee: AttendeeId, may: Capabilities) {
+        self.tell(meeting, Input::KnownAgain(attendee, may)).await;
+    }
+
     /// The attendee was deleted: its clients are told so.
     pub async fn remove_attendee(&self, meeting: MeetingId, attendee: AttendeeId) {
         self.tell(meeting, Input::AttendeeRemoved(attendee)).await;
@@ -544,6 +551,7 @@ impl MeetingTask {
                 self.meeting.handle_closed(session, now);
             }
             Input::AttendeeRemoved(attendee) => self.meeting.handle_attendee_removed(attendee, now),
+            Input::KnownAgain(attendee, may) => self.meeting.handle_known_again(attendee, may, now),
             Input::Capabilities(attendee, may) => self.meeting.handle_capabilities(attendee, may, now),
             Input::Decide(decision, answer) => {
                 match decision {

@@ -150,7 +150,8 @@ async fn serve(
     };
     // The attendee may have been deleted between the look and the seat: then its live meeting was told too early.
     match admit(app, claims).await {
-        Ok(_) => {}
+        // Nor was it told, with nobody in it, of what the attendee may do since.
+        Ok(((_, may), _)) => app.live.know_again(claims.meeting, claims.attendee, may).await,
         Err(Unwelcome::Attendee) => app.live.remove_attendee(claims.meeting, claims.attendee).await,
         Err(Unwelcome::Meeting) => app.live.end(claims.meeting).await,
         // Nobody stays on a seat that cannot be vouched for.

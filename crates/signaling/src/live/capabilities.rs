@@ -24,17 +24,24 @@ const OK: u32 = 200;
 
 /// What is known of the attendees of one meeting. Bounded by them; whoever is not in it may do everything.
 #[derive(Debug, Default)]
-pub(super) struct Permissions(BTreeMap<AttendeeId, Capabilities>);
+pub(super) struct Permissions(BTreeMap<AttendeeId, Permission>);
+
+#[derive(Debug, Clone, Copy)]
+struct Permission {
+    may: Capabilities,
+    /// The API has said so to this meeting, and not the store to a socket, whose word may be older.
+    told: bool,
+}
 
 impl Permissions {
     pub(super) fn of(&self, attendee: AttendeeId) -> Capabilities {
-        self.0.get(&attendee).copied().unwrap_or_default()
+        self.0.get(&attendee).map(|permission| permission.may).unwrap_or_default()
     }
 
     /// Those who may not do everything.
     pub(super) fn restricted(&self) -> BTreeMap<AttendeeId, Capabilities> {
-        let lacks = |may: &Capabilities| *may != Capabilities::default();
-        self.0.iter().filter(|(_, may)| lacks(may)).map(|(attendee, may)| (*attendee, *may)).collect()
+        let all = self.0.iter().map(|(attendee, permission)| (*attendee, permission.may));
+        all.filter(|(_, may)| *may != Capabilities::default()).collect()
     }
 
     /// The attendee is no more.
@@ -58,18 +65,34 @@ impl Permissions {
 impl LiveMeeting {
     /// What an attendee of whom nothing was said yet may do, as it was stored when its socket came.
     pub fn handle_known(&mut self, attendee: AttendeeId, may: Capabilities) {
-        self.permissions.0.entry(attendee).or_insert(may);
+        self.permissions.0.entry(attendee).or_insert(Permission { may, told: false });
+    }
+
+    /// The same as it was stored once the socket had its seat. What the API changed before that may have found no meeting
+    /// to tell, and what it changes from then on it tells, which counts for more.
+    pub fn handle_known_again(&mut self, attendee: AttendeeId, may: Capabilities, now: Instant) {
+        let permission = self.permissions.0.get(&attendee);
+        if permission.is_none_or(|permission| !permission.told && permission.may != may) {
+            self.allow(attendee, Permission { may, told: false }, now);
+        }
+        self.settle(now);
     }
 
     /// What the attendee may do from now on.
     pub fn handle_capabilities(&mut self, attendee: AttendeeId, may: Capabilities, now: Instant) {
+        self.allow(attendee, Permission { may, told: true }, now);
+        self.settle(now);
+    }
+
+    fn allow(&mut self, attendee: AttendeeId, permission: Permission, now: Instant) {
+        let may = permission.may;
         let seats = [Seat::base(attendee), Seat::content(attendee)];
         let silenced = seats.map(|seat| self.silences(seat));
         let before = self.permissions.of(attendee);
         if before.audio.receives() != may.audio.receives() {
             self.remember_hearing(now);
         }
-        self.permissions.0.insert(attendee, may);
+        self.permissions.0.insert(attendee, permission);
         for (seat, was_silenced) in seats.into_iter().zip(silenced) {
             let is_silenced = self.silences(seat);
             if is_silenced != was_silenced {
@@ -93,7 +116,6 @@ impl LiveMeeting {
             self.drop_unreceivable(id);
         }
         self.index_stale |= before != may;
-        self.settle(now);
     }
 
     /// Whether nobody hears this seat, whatever it says of itself.
