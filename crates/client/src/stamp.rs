@@ -30,7 +30,7 @@ impl Stamp {
     }
 
     /// Reads the stamp at the end of a payload, if there is one.
-    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
+    pub fn read(payload: &[u8]) -> Option<Self> {
         let (_, stamp) = payload.split_last_chunk::<STAMP_LEN>()?;
         let [m0, m1, m2, m3, s0, s1, s2, s3, layer, keyframe, f0, f1, f2, f3] = *stamp;
         ([m0, m1, m2, m3] == MAGIC).then_some(Self {

@@ -13,6 +13,7 @@ use campanile_media::{AudioPacket, Command, Event};
 use campanile_mixer::Profile;
 use campanile_node::{Asked, asked, fact};
 use campanile_signaling::frame::SignalFrame;
+use campanile_signaling::transcript::TranscriptFrame;
 use campanile_signaling::{
     Attending, Fact, LiveLimits, LiveMeeting, MediaFact, MediaRequest, MixRules, Moderation, NotVouched,
     Output, Vouched,
@@ -56,6 +57,10 @@ pub enum ToSocket {
     Message(Bytes),
     /// Find out whose join token this is, and say so by [`Seat::vouch`].
     Vouch(String),
+    /// Find out when all messages before this one have arrived, and tell the seat.
+    Confirm {
+        mark: i64,
+    },
     Close {
         code: u16,
         reason: &'static str,
@@ -76,14 +81,17 @@ pub(crate) enum Input {
     Frame(SessionId, Box<SignalFrame>),
     Garbage(SessionId),
     Vouched(SessionId, Result<Vouched, NotVouched>),
+    Confirmed(SessionId, i64),
     Closed(SessionId),
     AttendeeRemoved(AttendeeId),
     Capabilities(MeetingId, AttendeeId, Capabilities),
+    /// As stored, once the attendee had a seat.
+    KnownAgain(AttendeeId, Capabilities),
     /// An operator's decision, or a look at what was decided; answered with all that holds then.
     Decide(Option<Decision>, oneshot::Sender<Moderation>),
     /// A recording begins: it is to know who is here.
     Recorded,
-    Transcript(MeetingId, Bytes),
+    Transcript(MeetingId, TranscriptFrame),
     End(MeetingId),
     Drain,
     /// A mistake of ours in this meeting.
@@ -121,6 +129,11 @@ impl Seat {
     /// Tells of a message that was no frame.
     pub async fn garbage(&self) -> Result<(), Gone> {
         self.tell(Input::Garbage(self.session)).await
+    }
+
+    /// Everything up to this mark has arrived.
+    pub async fn confirmed(&self, mark: i64) -> Result<(), Gone> {
+        self.tell(Input::Confirmed(self.session, mark)).await
     }
 
     /// The socket is gone.
@@ -351,9 +364,9 @@ impl Live {
         self.shared.attending().get(&session).cloned()
     }
 
-    /// A transcription has something to say to everybody in the meeting.
-    pub async fn transcript(&self, meeting: MeetingId, data: Bytes) {
-        self.tell(meeting, Input::Transcript(meeting, data)).await;
+    /// A transcription has something to say to those in the meeting who heard it.
+    pub async fn transcript(&self, meeting: MeetingId, told: TranscriptFrame) {
+        self.tell(meeting, Input::Transcript(meeting, told)).await;
     }
 
     /// The meeting has ended: its clients are told so.
@@ -386,6 +399,11 @@ impl Live {
     /// What live meetings have told, on its way into the outbox.
     pub fn facts(&self) -> &Facts {
         &self.shared.facts
+    }
+
+    /// What an attendee may do by the store, read when it had its seat.
+    pub async fn know_again(&self, meeting: MeetingId, attendee: AttendeeId, may: Capabilities) {
+        self.tell(meeting, Input::KnownAgain(attendee, may)).await;
     }
 
     /// The attendee was deleted: its clients are told so.
@@ -537,6 +555,7 @@ impl MeetingTask {
                 }
             }
             Input::Frame(session, frame) => self.meeting.handle_frame(session, *frame, wall_ms(), now),
+            Input::Confirmed(session, mark) => self.meeting.handle_confirmed(session, mark),
             Input::Garbage(session) => self.meeting.handle_garbage(session, now),
             Input::Vouched(session, vouched) => self.meeting.handle_vouched(session, vouched, now),
             Input::Closed(session) => {
@@ -550,6 +569,7 @@ impl MeetingTask {
                 }
                 self.meeting.handle_capabilities(attendee, may, now);
             }
+            Input::KnownAgain(attendee, may) => self.meeting.handle_known_again(attendee, may, now),
             Input::Decide(decision, answer) => {
                 match decision {
                     Some(Decision::Muted(attendee, muted)) => self.meeting.handle_muted(attendee, muted, now),
@@ -570,10 +590,10 @@ impl MeetingTask {
                     }
                 }
             }
-            Input::Transcript(meeting, data) if meeting == self.id => {
-                self.meeting.handle_transcript(data, now);
+            Input::Transcript(meeting, told) if meeting == self.id => {
+                self.meeting.handle_transcript(&told, now);
             }
-            Input::Transcript(replica, data) => self.meeting.handle_replica_transcript(replica, data, now),
+            Input::Transcript(replica, told) => self.meeting.handle_replica_transcript(replica, &told, now),
             Input::End(meeting) if meeting == self.id => {
                 self.ended = true;
                 self.meeting.handle_end(now);
@@ -600,6 +620,7 @@ impl MeetingTask {
                     self.send(session, ToSocket::Close { code, reason });
                     self.forget(session);
                 }
+                Output::Confirm { session, mark } => self.send(session, ToSocket::Confirm { mark }),
                 Output::Media(request) => self.request(request),
                 Output::Fact(fact) => {
                     self.recordings.note(self.id, &fact, Instant::now());

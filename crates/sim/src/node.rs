@@ -119,18 +119,20 @@ impl Node {
     }
 
     /// A socket with a good token.
-    /// `replica`: it is of an attendee of that replica.
+    /// `replica`: it is of an attendee of that replica. `content`: it is the share of the attendee.
     pub(crate) fn attach(
         &mut self,
         attendee: AttendeeId,
         replica: Option<MeetingId>,
+        content: bool,
         now: Instant,
     ) -> SessionId {
         let session = SessionId(self.next_session);
         self.next_session += 1;
+        let who = Attending { content, ..attending(attendee) };
         match replica {
-            Some(replica) => self.meeting.handle_audience(session, replica, attending(attendee), true, now),
-            None => self.meeting.handle_attached(session, attending(attendee), true, now),
+            Some(replica) => self.meeting.handle_audience(session, replica, who, true, now),
+            None => self.meeting.handle_attached(session, who, true, now),
         }
         self.settle(now);
         session
@@ -313,6 +315,8 @@ impl Node {
                 });
                 self.meeting.handle_vouched(session, vouched.map_err(|_| NotVouched::Rejected), now);
             }
+            // Scenarios do not look at data messages.
+            Output::Confirm { .. } => {}
             Output::Media(request) => {
                 let (session, asked) = asked(self.id, request);
                 self.ask(session, asked, now);

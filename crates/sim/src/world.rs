@@ -6,8 +6,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use campanile_client::{Client, Event, Identity, Output, Phase, Policy, Received, Settings, TileReport};
+use campanile_client::{
+    Client, Event, Identity, Output, Phase, Policy, Received, Settings, Stamp, TileReport,
+};
 use campanile_control::{AttendeeId, MeetingId, SessionId};
+use campanile_signaling::frame;
+use campanile_signaling::token::CONTENT_SUFFIX;
 use uuid::Uuid;
 
 use crate::link::{Link, LinkCounters, LinkSettings};
@@ -50,10 +54,12 @@ pub struct HostSettings {
     pub uplink_start_kbps: Option<u32>,
     /// Every packet that it gets is hashed.
     pub hashed: bool,
-    /// Every packet of the mix that it gets is kept.
+    /// Every packet of the mix that it gets is kept, and it is counted whose pictures it gets.
     pub recorded: bool,
     /// It is in the audience, in the replica of this number.
     pub replica: Option<u8>,
+    /// It is the content share of the client at this place, and wants to receive nothing.
+    pub share_of: Option<usize>,
 }
 
 impl Default for HostSettings {
@@ -66,6 +72,7 @@ impl Default for HostSettings {
             hashed: true,
             recorded: false,
             replica: None,
+            share_of: None,
         }
     }
 }
@@ -84,6 +91,7 @@ pub struct Heard {
 pub struct Host {
     attendee: AttendeeId,
     replica: Option<MeetingId>,
+    content: bool,
     client: Client,
     up: Link,
     down: Link,
@@ -102,7 +110,32 @@ pub struct Host {
     watch: Watch,
     past_watches: Vec<Watch>,
     recorded: Option<Vec<Received>>,
+    /// Packets of synthetic pictures since they were taken last, by the place of whose they are.
+    pictures: BTreeMap<u32, u64>,
     hashed: bool,
+    /// What a client that will not listen is not told, the last of each kind.
+    withheld: Option<Withheld>,
+}
+
+/// The last INDEX, and the last "you may only watch".
+#[derive(Debug, Default)]
+struct Withheld {
+    index: Option<Bytes>,
+    view_only: Option<Bytes>,
+}
+
+impl Withheld {
+    /// Whether the message is one of those, which is then kept.
+    fn takes(&mut self, message: &Bytes) -> bool {
+        let Ok(frame) = frame::decode(message) else { return false };
+        let place = match frame.r#type() {
+            frame::Type::Index => &mut self.index,
+            frame::Type::AudioStatus if frame.error.is_some() => &mut self.view_only,
+            _ => return false,
+        };
+        *place = Some(message.clone());
+        true
+    }
 }
 
 impl Host {
@@ -111,7 +144,7 @@ impl Host {
         &self.client
     }
 
-    /// Whose it is, as frames write it.
+    /// Whose it is, as frames write it; for a content share the attendee who shares.
     pub fn attendee(&self) -> String {
         self.attendee.to_string()
     }
@@ -149,6 +182,11 @@ impl Host {
     /// The packets of the mix since they were taken last, if they are kept.
     pub fn take_recorded(&mut self) -> Vec<Received> {
         self.recorded.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Packets of pictures since they were taken last, by the place of the client that sent them, if packets are kept.
+    pub fn take_pictures(&mut self) -> BTreeMap<u32, u64> {
+        std::mem::take(&mut self.pictures)
     }
 
     /// The client is connected.
@@ -253,7 +291,10 @@ impl World {
     pub fn add(&mut self, settings: HostSettings) -> usize {
         let index = self.hosts.len();
         let number = u32::try_from(index).unwrap_or(u32::MAX);
-        let attendee = AttendeeId(Uuid::from_u128(0xa77e_0000 + u128::from(number)));
+        let base = settings.share_of.and_then(|base| self.hosts.get(base)).map(|base| base.attendee);
+        let attendee = base.unwrap_or(AttendeeId(Uuid::from_u128(0xa77e_0000 + u128::from(number))));
+        let content = base.is_some();
+        let attendee_id = format!("{attendee}{}", if content { CONTENT_SUFFIX } else { "" });
         let mut random = self.random.fork();
         let address = SocketAddr::from(([10, 0, 0, 0], 1));
         let client = Client::new(
@@ -261,10 +302,10 @@ impl World {
                 wall_ms: WALL_MS,
                 name: number,
                 audio_host: "media.example:3478".to_owned(),
-                policy: settings.policy,
+                policy: if content { Policy::Nothing } else { settings.policy },
                 uplink_start_kbps: settings.uplink_start_kbps,
                 hand_out_packets: settings.hashed || settings.recorded,
-                ..Settings::new(random.u64(), attendee.to_string(), address)
+                ..Settings::new(random.u64(), attendee_id, address)
             },
             self.identity.clone(),
             self.now,
@@ -272,6 +313,7 @@ impl World {
         self.hosts.push(Host {
             attendee,
             replica: settings.replica.map(|number| MeetingId(Uuid::from_u128(REPLICAS | u128::from(number)))),
+            content,
             client,
             up: Link::new(settings.up, random.fork()),
             down: Link::new(settings.down, random.fork()),
@@ -287,7 +329,9 @@ impl World {
             watch: Watch::new(),
             past_watches: Vec::new(),
             recorded: settings.recorded.then(Vec::new),
+            pictures: BTreeMap::new(),
             hashed: settings.hashed,
+            withheld: None,
         });
         index
     }
@@ -389,6 +433,20 @@ impl World {
             self.fly(now, Cargo::ClosedUp { session });
         }
         self.fly(now, Cargo::ClosedDown { host: index, socket, code: ABNORMAL });
+    }
+
+    /// The client, like one that was tampered with, does not hear of what there is to see nor that it may only watch, and
+    /// goes on with what it has; or it hears of it again. A new connection hears of everything.
+    pub fn withhold(&mut self, index: usize, withhold: bool) {
+        let (now, Some(host)) = (self.now, self.hosts.get_mut(index)) else { return };
+        if withhold {
+            host.withheld.get_or_insert_default();
+        } else if let Some(Withheld { index: told, view_only }) = host.withheld.take() {
+            for message in told.into_iter().chain(view_only) {
+                host.client.handle_frame(&message, now);
+            }
+            self.collect(index);
+        }
     }
 
     /// Lets an operator decide something about the meeting.
@@ -501,6 +559,9 @@ impl World {
                 let host = self.hosts.get_mut(index).filter(|host| host.socket == socket && !host.cut);
                 if let Some(host) = host {
                     self.trace.message(nanos, index as u64 * 2 + 1, &message);
+                    if host.withheld.as_mut().is_some_and(|withheld| withheld.takes(&message)) {
+                        return;
+                    }
                     host.client.handle_frame(&message, now);
                     self.collect(index);
                 }
@@ -527,7 +588,7 @@ impl World {
         let now = self.now;
         let host = self.hosts.get_mut(index).filter(|host| host.socket == socket && !host.cut);
         let Some(host) = host else { return };
-        let session = self.node.attach(host.attendee, host.replica, now);
+        let session = self.node.attach(host.attendee, host.replica, host.content, now);
         host.session = Some(session);
         self.by_session.insert(session, (index, socket));
         host.client.handle_open(now);
@@ -574,10 +635,11 @@ impl World {
                     if host.hashed {
                         self.trace.received(nanos, index as u64, &packet);
                     }
-                    if packet.video.is_none()
-                        && let Some(recorded) = &mut host.recorded
-                    {
+                    let Some(recorded) = &mut host.recorded else { continue };
+                    if packet.video.is_none() {
                         recorded.push(packet);
+                    } else if let Some(stamp) = Stamp::read(&packet.payload) {
+                        *host.pictures.entry(stamp.source).or_default() += 1;
                     }
                 }
                 Output::Event(Event::Volumes(_)) => {}
@@ -606,6 +668,7 @@ impl World {
         }
         let Some(host) = self.hosts.get_mut(index) else { return };
         host.socket += 1;
+        host.withheld = None;
         let number = u32::try_from(index).unwrap_or(0);
         let [_, _, a, b] = number.to_be_bytes();
         let port = 40_000 + u16::try_from(host.socket % 20_000).unwrap_or(0);

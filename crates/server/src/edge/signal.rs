@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -149,7 +150,8 @@ async fn serve(
     };
     // The attendee may have been deleted between the look and the seat: then its live meeting was told too early.
     match admit(app, claims).await {
-        Ok(_) => {}
+        // Nor was it told, with nobody in it, of what the attendee may do since.
+        Ok(((_, may), _)) => app.live.know_again(claims.meeting, claims.attendee, may).await,
         Err(Unwelcome::Attendee) => app.live.remove_attendee(claims.meeting, claims.attendee).await,
         Err(Unwelcome::Meeting) => app.live.end(claims.meeting).await,
         // Nobody stays on a seat that cannot be vouched for.
@@ -235,6 +237,10 @@ async fn refuse(mut socket: WebSocket, unwelcome: Unwelcome, close_on_error: boo
 async fn converse(app: &App, mut socket: WebSocket, seat: Seat, mut outgoing: mpsc::Receiver<ToSocket>) {
     let mut ping = tokio::time::interval(PING_EVERY);
     let mut heard = Instant::now();
+    // A client answers a ping after it has got everything before it. It may leave out all pings but the last (RFC 6455
+    // §5.5.3), so that each carries the mark that is not confirmed yet.
+    let mut unconfirmed: Option<i64> = None;
+    let payload = |mark: Option<i64>| mark.map_or_else(Bytes::new, |mark| mark.to_be_bytes().to_vec().into());
     let end = loop {
         tokio::select! {
             message = outgoing.recv() => match message {
@@ -246,6 +252,12 @@ async fn converse(app: &App, mut socket: WebSocket, seat: Seat, mut outgoing: mp
                 Some(ToSocket::Vouch(token)) => {
                     if vouch(app, &seat, &token).await.is_err() {
                         break Some((codes::DRAINING, "meeting gone"));
+                    }
+                }
+                Some(ToSocket::Confirm { mark }) => {
+                    unconfirmed = Some(mark);
+                    if !write(&mut socket, Message::Ping(payload(unconfirmed))).await {
+                        break None;
                     }
                 }
                 Some(ToSocket::Close { code, reason }) => break Some((code, reason)),
@@ -263,7 +275,11 @@ async fn converse(app: &App, mut socket: WebSocket, seat: Seat, mut outgoing: mp
                         }
                     },
                     Some(Ok(Message::Text(_))) => seat.garbage().await,
-                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                    Some(Ok(Message::Pong(answer))) => match unconfirmed.take_if(|mark| answer == payload(Some(*mark))) {
+                        Some(mark) => seat.confirmed(mark).await,
+                        None => Ok(()),
+                    },
+                    Some(Ok(Message::Ping(_))) => Ok(()),
                     // tungstenite answers the close itself while it is read to its end.
                     Some(Ok(Message::Close(_))) => Ok(()),
                     Some(Err(_)) | None => break None,
@@ -273,7 +289,7 @@ async fn converse(app: &App, mut socket: WebSocket, seat: Seat, mut outgoing: mp
                 }
             }
             _ = ping.tick() => {
-                if heard.elapsed() > SILENCE || !write(&mut socket, Message::Ping(Default::default())).await {
+                if heard.elapsed() > SILENCE || !write(&mut socket, Message::Ping(payload(unconfirmed))).await {
                     break None;
                 }
             }

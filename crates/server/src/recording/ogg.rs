@@ -4,6 +4,7 @@
 //! packets that have no frame, which a decoder conceals, and silence with packets of silence. A page is written each
 //! second, so that a file whose writer was killed can be read up to the last one.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
@@ -40,9 +41,14 @@ const SILENT_FRAME: [u8; 2] = [0xff, 0xfe];
 const VOICE_DELAY: u16 = 312;
 pub const CELT_DELAY: u16 = 120;
 
+/// Pages whose places are remembered: what is told of a file comes at most a second or two late.
+const PAGES: usize = 8;
+
 /// A file that is being written.
 pub struct OpusFile {
-    writer: PacketWriter<'static, BufWriter<File>>,
+    writer: PacketWriter<'static, Counted>,
+    /// Where the last pages begin: samples and bytes. The last is the one that is being made.
+    pages: VecDeque<(u64, u64)>,
     serial: u32,
     /// Samples written, the one that waits included.
     written: u64,
@@ -59,17 +65,24 @@ impl OpusFile {
         let file = File::options().write(true).create_new(true).open(path)?;
         let stereo = first.first().is_some_and(|first| first & STEREO != 0);
         let skip = skip.unwrap_or(VOICE_DELAY);
-        let mut writer = PacketWriter::new(BufWriter::new(file));
+        let mut writer = PacketWriter::new(Counted { file: BufWriter::new(file), bytes: 0 });
         writer.write_packet(head(stereo, skip), serial, PacketWriteEndInfo::EndPage, 0)?;
         writer.write_packet(tags(), serial, PacketWriteEndInfo::EndPage, 0)?;
         writer.inner_mut().flush()?;
-        Ok(Self { writer, serial, written: 0, paged: 0, waiting: None, stereo })
+        let pages = VecDeque::from([(0, writer.inner().bytes)]);
+        Ok(Self { writer, pages, serial, written: 0, paged: 0, waiting: None, stereo })
     }
 
     /// Samples in the file so far.
     #[cfg(test)]
     fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Where in the file, in bytes, a page begins that is at this place or before: what a reader seeks to.
+    pub fn page_at(&self, place: u64) -> u64 {
+        let page = self.pages.iter().rev().find(|(begins, _)| *begins <= place).or(self.pages.front());
+        page.map_or(0, |(_, byte)| *byte)
     }
 
     /// Fills the file with silence, or with loss if it is short, up to this place.
@@ -104,6 +117,10 @@ impl OpusFile {
             if ends_page {
                 self.paged = self.written;
                 self.writer.inner_mut().flush()?;
+                if self.pages.len() >= PAGES {
+                    self.pages.pop_front();
+                }
+                self.pages.push_back((self.written, self.writer.inner().bytes));
             }
         }
         self.written += samples;
@@ -122,7 +139,26 @@ impl OpusFile {
         };
         self.writer.write_packet(last, self.serial, PacketWriteEndInfo::EndStream, self.written)?;
         self.writer.inner_mut().flush()?;
-        self.writer.inner_mut().get_ref().sync_all()
+        self.writer.inner_mut().file.get_ref().sync_all()
+    }
+}
+
+/// Counts what goes into a file.
+#[derive(Debug)]
+struct Counted {
+    file: BufWriter<File>,
+    bytes: u64,
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(data)?;
+        self.bytes += u64::try_from(count).unwrap_or(u64::MAX);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -194,6 +230,35 @@ mod tests {
         assert_eq!(packets[3].0, [31 << 3]);
         assert_eq!(packets[4].0, [30 << 3], "10 ms");
         assert_eq!(packets.last().unwrap().1, 960 + 1_440 + 960 + RATE + 960);
+    }
+
+    #[test]
+    fn pages_are_found_by_their_places() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.opus");
+        let mut file = OpusFile::create(&path, 7, &sound(), None).unwrap();
+        let places = [RATE / 2, 5 * RATE / 2, 9 * RATE / 2];
+        let mut found = Vec::new();
+        for at in 0..500 {
+            file.write(at * 960, &sound(), 960).unwrap();
+            if at % 50 == 49 && found.len() < places.len() {
+                // Late by up to two seconds.
+                let known = places.iter().filter(|place| (**place) + RATE < file.written()).count();
+                found.extend(
+                    places[found.len()..known.max(found.len())].iter().map(|place| file.page_at(*place)),
+                );
+            }
+        }
+        let long_ago = file.page_at(0);
+        file.finish().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for (place, byte) in places.into_iter().zip(found) {
+            let page = &bytes[usize::try_from(byte).unwrap()..];
+            assert_eq!(&page[..4], b"OggS");
+            let ends = u64::from_le_bytes(page[6..14].try_into().unwrap());
+            assert!((ends - RATE..=ends).contains(&place), "{place} is not on the page that ends at {ends}");
+        }
+        assert_eq!(&bytes[usize::try_from(long_ago).unwrap()..][..4], b"OggS");
     }
 
     #[test]

@@ -218,7 +218,12 @@ impl Writer {
         // Where that is in the attendee's own file.
         if let Some(track) = self.voices.get(&voice) {
             line["file"] = json!(file_name(voice));
-            line["file_ms"] = json!(place.saturating_sub(track.begins) * 1_000 / RATE);
+            let within = place.saturating_sub(track.begins);
+            line["file_ms"] = json!(within * 1_000 / RATE);
+            line["file_byte"] = json!(track.file.page_at(within));
+        }
+        if let Some(mix) = &self.mix {
+            line["mix_byte"] = json!(mix.page_at(place));
         }
         self.line(&line)
     }
@@ -286,6 +291,13 @@ mod tests {
         assert_eq!((&file["starts_ms"], &file["file"]), (&json!(1_000), &json!(format!("{bea}.opus"))));
         let muted = lines.iter().find(|line| line["event"] == "muted").unwrap();
         assert_eq!((&muted["at_ms"], &muted["file_ms"]), (&json!(2_000), &json!(1_000)));
+        for (file, byte) in
+            [(muted["file"].as_str().unwrap(), &muted["file_byte"]), (MIX, &muted["mix_byte"])]
+        {
+            let bytes = std::fs::read(directory.path().join(file)).unwrap();
+            let byte = usize::try_from(byte.as_u64().unwrap()).unwrap();
+            assert_eq!(&bytes[byte..byte + 4], b"OggS", "a page of {file} begins at {byte}");
+        }
         let last = lines.last().unwrap();
         assert_eq!(
             (&last["event"], &last["reason"], &last["lost_ticks"]),

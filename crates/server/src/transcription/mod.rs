@@ -299,7 +299,7 @@ impl Session {
     ) {
         results.iter_mut().for_each(|result| channels.attribute(result, began));
         if !results.is_empty() {
-            self.app.live.transcript(self.meeting.id, TranscriptFrame::from(results).to_bytes()).await;
+            self.app.live.transcript(self.meeting.id, TranscriptFrame::from(results)).await;
         }
     }
 
@@ -340,7 +340,7 @@ impl Session {
             transcription_configuration: Some(transcription_json(&self.configuration)),
             message,
         };
-        self.app.live.transcript(self.meeting.id, TranscriptFrame::from(status).to_bytes()).await;
+        self.app.live.transcript(self.meeting.id, TranscriptFrame::from(status)).await;
     }
 }
 

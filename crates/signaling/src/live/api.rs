@@ -55,6 +55,10 @@ pub enum Output {
     Send { session: SessionId, message: Bytes },
     /// Close the socket, after everything that was sent before. No output for this session follows.
     Close { session: SessionId, code: u16, reason: &'static str },
+    /// Find out when everything sent to this session before has arrived, and then say so by
+    /// [`LiveMeeting::handle_confirmed`](super::LiveMeeting::handle_confirmed) with the same `mark`. Never two at once for
+    /// one session. An owner that cannot lets clients that come back have messages twice.
+    Confirm { session: SessionId, mark: i64 },
     /// Ask the media plane.
     Media(MediaRequest),
     /// Something that others may want to hear of.

@@ -13,6 +13,11 @@ use crate::rate::{Bucket, Rate};
 const SOFT: Rate = Rate { per_second: 100, burst: 200 };
 /// And 500 a second with a burst of 10,000, above which the server may hang up.
 const HARD: Rate = Rate { per_second: 500, burst: 10_000 };
+/// And 200 a second with a burst of 2,000 for an attendee, however often it connects.
+const HARD_OF_ONE: Rate = Rate { per_second: 200, burst: 2_000 };
+/// Senders whose rate is remembered. Beyond, first those are forgotten who have rested, and then one who has not, whose
+/// burst begins anew; the meeting's own limit stands.
+const MOST_SENDERS: usize = 1_024;
 /// Messages kept for late joiners. The oldest goes first.
 const MOST_KEPT: usize = 1_024;
 /// How long one is kept at most, whatever its `lifetime_ms` says.
@@ -29,6 +34,7 @@ const LEAST_STEP_NS: i64 = 1_000;
 pub(super) struct Board {
     soft: Bucket,
     hard: Bucket,
+    senders: BTreeMap<AttendeeId, Bucket>,
     last_ingest_ns: i64,
     kept: VecDeque<Kept>,
     /// Up to which message a client has everything, for the case that it comes back.
@@ -70,14 +76,16 @@ impl Board {
         Self {
             soft: Bucket::new(SOFT),
             hard: Bucket::new(HARD),
+            senders: BTreeMap::new(),
             last_ingest_ns: 0,
             kept: VecDeque::new(),
             departures: BTreeMap::new(),
         }
     }
 
-    /// Counts one message of a sender with this bucket.
-    pub(super) fn admit(&mut self, sender: &mut Bucket, now: Instant) -> Verdict {
+    /// Counts one message of a sender.
+    pub(super) fn admit(&mut self, sender: AttendeeId, now: Instant) -> Verdict {
+        let sender = bucket_of(&mut self.senders, sender, now);
         if !sender.take(now) {
             return Verdict::HangUp;
         }
@@ -89,8 +97,8 @@ impl Board {
     }
 
     /// Counts one message of a sender who may write nothing.
-    pub(super) fn turn_down(sender: &mut Bucket, now: Instant) -> Verdict {
-        if sender.take(now) { Verdict::Throttled } else { Verdict::HangUp }
+    pub(super) fn turn_down(&mut self, sender: AttendeeId, now: Instant) -> Verdict {
+        if bucket_of(&mut self.senders, sender, now).take(now) { Verdict::Throttled } else { Verdict::HangUp }
     }
 
     /// Nanoseconds since 1970, later than every stamp before.
@@ -113,10 +121,20 @@ impl Board {
         self.kept.push_back(Kept { message: message.clone(), author, expires: later(now, lifetime) });
     }
 
-    /// Everything kept that this client has not had.
-    pub(super) fn missed_by(&mut self, client: Author, now: Instant) -> Vec<DataMessage> {
+    /// The last message that a client had when it went, if it is one that comes back.
+    pub(super) fn returns(&mut self, client: Author, now: Instant) -> i64 {
         self.expire(now);
-        let had = self.departures.remove(&client).map_or(0, |departure| departure.last_ingest_ns);
+        self.departures.remove(&client).map_or(0, |departure| departure.last_ingest_ns)
+    }
+
+    /// The stamp of the last message.
+    pub(super) fn last(&self) -> i64 {
+        self.last_ingest_ns
+    }
+
+    /// Everything kept that came after `had` and is of others.
+    pub(super) fn missed_by(&mut self, client: Author, had: i64, now: Instant) -> Vec<DataMessage> {
+        self.expire(now);
         self.kept
             .iter()
             .filter(|kept| kept.author != client && kept.message.ingest_time_ns() > had)
@@ -124,10 +142,10 @@ impl Board {
             .collect()
     }
 
-    /// A client that has had everything until now is gone.
-    pub(super) fn depart(&mut self, attendee: AttendeeId, audio_session_id: Option<u64>, now: Instant) {
+    /// A client that has had everything up to `had` is gone.
+    pub(super) fn depart(&mut self, client: Author, had: i64, now: Instant) {
         // Without an id it cannot be recognised.
-        if audio_session_id.is_none() {
+        if client.audio_session_id.is_none() {
             return;
         }
         self.expire(now);
@@ -139,14 +157,24 @@ impl Board {
             }
         }
         // By then nothing is kept any more that it could have had.
-        let departure = Departure { last_ingest_ns: self.last_ingest_ns, expires: later(now, LONGEST_KEPT) };
-        self.departures.insert(Author { attendee, audio_session_id }, departure);
+        let departure = Departure { last_ingest_ns: had, expires: later(now, LONGEST_KEPT) };
+        self.departures.insert(client, departure);
     }
 
     fn expire(&mut self, now: Instant) {
         self.kept.retain(|kept| kept.expires > now);
         self.departures.retain(|_, departure| departure.expires > now);
     }
+}
+
+fn bucket_of(senders: &mut BTreeMap<AttendeeId, Bucket>, sender: AttendeeId, now: Instant) -> &mut Bucket {
+    if senders.len() >= MOST_SENDERS && !senders.contains_key(&sender) {
+        senders.retain(|_, bucket| !bucket.is_full(now));
+        if senders.len() >= MOST_SENDERS {
+            senders.pop_first();
+        }
+    }
+    senders.entry(sender).or_insert_with(|| Bucket::new(HARD_OF_ONE))
 }
 
 /// Within the limits that every client checks before it sends. Topics of the service itself (`aws:…`) are not.

@@ -25,20 +25,27 @@ const OK: u32 = 200;
 /// What is known of the attendees of one meeting. Bounded by them; whoever is not in it may do everything.
 #[derive(Debug, Default)]
 pub(super) struct Permissions {
-    known: BTreeMap<AttendeeId, Capabilities>,
+    known: BTreeMap<AttendeeId, Permission>,
     /// Attendees of replicas, which may end while this meeting goes on.
     replicas: BTreeMap<AttendeeId, MeetingId>,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Permission {
+    may: Capabilities,
+    /// The API has said so to this meeting, and not the store to a socket, whose word may be older.
+    told: bool,
+}
+
 impl Permissions {
     pub(super) fn of(&self, attendee: AttendeeId) -> Capabilities {
-        self.known.get(&attendee).copied().unwrap_or_default()
+        self.known.get(&attendee).map(|permission| permission.may).unwrap_or_default()
     }
 
     /// Those who may not do everything.
     pub(super) fn restricted(&self) -> BTreeMap<AttendeeId, Capabilities> {
-        let lacks = |may: &Capabilities| *may != Capabilities::default();
-        self.known.iter().filter(|(_, may)| lacks(may)).map(|(attendee, may)| (*attendee, *may)).collect()
+        let all = self.known.iter().map(|(attendee, permission)| (*attendee, permission.may));
+        all.filter(|(_, may)| *may != Capabilities::default()).collect()
     }
 
     /// The attendee is no more.
@@ -75,15 +82,34 @@ impl Permissions {
 impl LiveMeeting {
     /// What an attendee of whom nothing was said yet may do, as it was stored when its socket came.
     pub fn handle_known(&mut self, attendee: AttendeeId, may: Capabilities) {
-        self.permissions.known.entry(attendee).or_insert(may);
+        self.permissions.known.entry(attendee).or_insert(Permission { may, told: false });
+    }
+
+    /// The same as it was stored once the socket had its seat. What the API changed before that may have found no meeting
+    /// to tell, and what it changes from then on it tells, which counts for more.
+    pub fn handle_known_again(&mut self, attendee: AttendeeId, may: Capabilities, now: Instant) {
+        let permission = self.permissions.known.get(&attendee);
+        if permission.is_none_or(|permission| !permission.told && permission.may != may) {
+            self.allow(attendee, Permission { may, told: false }, now);
+        }
+        self.settle(now);
     }
 
     /// What the attendee may do from now on.
     pub fn handle_capabilities(&mut self, attendee: AttendeeId, may: Capabilities, now: Instant) {
+        self.allow(attendee, Permission { may, told: true }, now);
+        self.settle(now);
+    }
+
+    fn allow(&mut self, attendee: AttendeeId, permission: Permission, now: Instant) {
+        let may = permission.may;
         let seats = [Seat::base(attendee), Seat::content(attendee)];
         let silenced = seats.map(|seat| self.silences(seat));
         let before = self.permissions.of(attendee);
-        self.permissions.known.insert(attendee, may);
+        if before.audio.receives() != may.audio.receives() {
+            self.remember_hearing(now);
+        }
+        self.permissions.known.insert(attendee, permission);
         for (seat, was_silenced) in seats.into_iter().zip(silenced) {
             let is_silenced = self.silences(seat);
             if is_silenced != was_silenced {
@@ -107,7 +133,6 @@ impl LiveMeeting {
             self.drop_unreceivable(id);
         }
         self.index_stale |= before != may;
-        self.settle(now);
     }
 
     /// Whether nobody hears this seat, whatever it says of itself.

@@ -2,13 +2,12 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
-use campanile_control::ids::{MeetingId, SessionId};
+use campanile_control::ids::SessionId;
 
 use super::LiveMeeting;
-use super::board::{self, Author, Board, Verdict};
+use super::board::{self, Author, Verdict};
+use super::session::{Had, Joined, Session};
 use crate::frame::{DataMessage, DataMessages, SignalFrame};
-use crate::transcript;
 
 /// Kept messages in one frame of a replay: some 36 KiB at most.
 const REPLAYED_AT_ONCE: usize = 16;
@@ -17,17 +16,19 @@ impl LiveMeeting {
     /// The client sends messages to everybody else. Sharers neither send nor get any.
     pub(super) fn post(&mut self, id: SessionId, payload: DataMessages, now: Instant) {
         let Some(author) = self.author(id) else { return };
-        let only_listens = self.sessions.get(&id).is_some_and(super::session::Session::only_listens);
+        let only_listens = self.sessions.get(&id).is_some_and(Session::only_listens);
         let mut accepted = Vec::new();
         let mut throttled = Vec::new();
         let mut hang_up = false;
         for message in payload.messages {
-            let joined = self.sessions.get_mut(&id).and_then(|session| session.joined_mut());
-            let Some(joined) = joined else { break };
+            let is_here = self.sessions.get(&id).is_some_and(|session| session.joined().is_some());
+            if !is_here {
+                break;
+            }
             // What nobody is to read takes nothing from what others may write.
             let verdict = match only_listens {
-                true => Board::turn_down(&mut joined.data_messages, now),
-                false => self.board.admit(&mut joined.data_messages, now),
+                true => self.board.turn_down(author.attendee, now),
+                false => self.board.admit(author.attendee, now),
             };
             if verdict == Verdict::HangUp {
                 hang_up = true;
@@ -52,11 +53,21 @@ impl LiveMeeting {
         self.counters.data_messages = self.counters.data_messages.saturating_add(count(&accepted));
         self.counters.throttled = self.counters.throttled.saturating_add(count(&throttled));
         if !accepted.is_empty() {
+            let is_kept = accepted.iter().any(|message| message.lifetime_ms() > 0);
             let waiting = self.waiting_sessions();
-            let to = |other: SessionId, session: &super::session::Session| {
+            let to = |other: SessionId, session: &Session| {
                 other != id && !session.who.content && !waiting.contains(&other)
             };
             self.broadcast(frame(accepted), now, to);
+            let had: Vec<SessionId> = self
+                .sessions
+                .iter()
+                .filter(|(other, _)| !waiting.contains(other))
+                .map(|(id, _)| *id)
+                .collect();
+            for session in had {
+                self.note_sent(session, is_kept && session != id);
+            }
         }
         if hang_up {
             return self.flood(id, "too many data messages", now);
@@ -66,39 +77,73 @@ impl LiveMeeting {
         }
     }
 
-    /// Tells everybody, the audience included, what a transcription has to say. Sharers are not told.
-    pub fn handle_transcript(&mut self, data: Bytes, now: Instant) {
-        self.tell_transcript(data, None, now);
-    }
-
-    /// The same of the transcription of a replica, which only its audience is told.
-    pub fn handle_replica_transcript(&mut self, replica: MeetingId, data: Bytes, now: Instant) {
-        self.tell_transcript(data, Some(replica), now);
-    }
-
-    fn tell_transcript(&mut self, data: Bytes, replica: Option<MeetingId>, now: Instant) {
-        let message = DataMessage {
-            topic: Some(transcript::TOPIC.to_owned()),
-            data: Some(data),
-            lifetime_ms: Some(0),
-            // Of nobody: who spoke stands inside. The client wants the member all the same.
-            sender_attendee_id: Some(String::new()),
-            sender_external_user_id: Some(String::new()),
-            ingest_time_ns: Some(self.board.stamp(self.clock.stamp(now))),
+    /// Everything that was sent to this session up to `mark` has arrived ([`Output::Confirm`](super::Output::Confirm)).
+    pub fn handle_confirmed(&mut self, session: SessionId, mark: i64) {
+        let Some(joined) = self.sessions.get_mut(&session).and_then(|session| session.joined_mut()) else {
+            return;
         };
-        self.broadcast(frame(vec![message]), now, |_, session| {
-            !session.who.content && (replica.is_none() || session.part.replica() == replica)
-        });
+        if joined.had.asked.take_if(|asked| *asked == mark).is_some() {
+            joined.had.confirmed = mark;
+            self.confirm(session);
+        }
     }
 
-    /// Sends a newcomer what is kept, but nothing twice.
+    /// A client comes: what of the messages it has, it may have from a connection before.
+    pub(super) fn recall(&mut self, id: SessionId, now: Instant) {
+        let Some(author) = self.author(id) else { return };
+        let had = self.board.returns(author, now);
+        if let Some(joined) = self.sessions.get_mut(&id).and_then(|session| session.joined_mut()) {
+            joined.had = Had { sent: had, confirmed: had, asked: None };
+        }
+    }
+
+    /// Sends a newcomer, or one who was waiting, what is kept and was not sent to it.
     pub(super) fn replay(&mut self, id: SessionId, now: Instant) {
         let Some(author) = self.author(id).filter(|author| !self.moderation.waits(author.attendee)) else {
             return;
         };
-        let missed = self.board.missed_by(author, now);
+        let sent = self.sessions.get(&id).and_then(|session| Some(session.joined()?.had.sent));
+        let missed = self.board.missed_by(author, sent.unwrap_or_default(), now);
         for messages in missed.chunks(REPLAYED_AT_ONCE) {
             self.send(id, frame(messages.to_vec()), now);
+        }
+        self.note_sent(id, !missed.is_empty());
+    }
+
+    /// A client goes. What is on its way when a socket breaks may not have arrived: such a client gets it again, for it
+    /// does not say what it has, and a message twice does less harm than none. One that says goodbye has had everything.
+    pub(super) fn depart(&mut self, who: &super::Attending, joined: &Joined, is_clean: bool, now: Instant) {
+        if !who.content {
+            let author = Author { attendee: who.attendee, audio_session_id: joined.audio_session_id };
+            let had = if is_clean { joined.had.sent } else { joined.had.confirmed };
+            self.board.depart(author, had, now);
+        }
+    }
+
+    /// All messages so far were sent to a session. `ask`: it matters whether they arrive.
+    fn note_sent(&mut self, id: SessionId, ask: bool) {
+        let last = self.board.last();
+        let Some(joined) = self.sessions.get_mut(&id).and_then(|session| session.joined_mut()) else {
+            return;
+        };
+        let is_certain = joined.had.confirmed == joined.had.sent;
+        joined.had.sent = last;
+        if ask {
+            self.confirm(id);
+        } else if is_certain {
+            // None of these is kept, or they are its own.
+            joined.had.confirmed = last;
+        }
+    }
+
+    /// Finds out whether what was sent has arrived, unless that is being done.
+    fn confirm(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| !session.who.content) else { return };
+        let Some(joined) = session.joined_mut() else { return };
+        let had = &mut joined.had;
+        if had.asked.is_none() && had.confirmed < had.sent {
+            had.asked = Some(had.sent);
+            self.outputs.confirm(id, had.sent);
         }
     }
 
@@ -121,6 +166,6 @@ impl LiveMeeting {
     }
 }
 
-fn frame(messages: Vec<DataMessage>) -> SignalFrame {
+pub(super) fn frame(messages: Vec<DataMessage>) -> SignalFrame {
     DataMessages { messages }.into()
 }

@@ -166,9 +166,8 @@ impl LiveMeeting {
             if let Some(publishing) = &joined.publishing {
                 self.forget_video(publishing, &session.who);
             }
-            if !session.who.content {
-                self.board.depart(session.who.attendee, joined.audio_session_id, now);
-            }
+            let is_clean = matches!(afterwards, Afterwards::Linger(..));
+            self.depart(&session.who, &joined, is_clean, now);
         }
         if let Afterwards::Linger(..) = afterwards {
             self.sessions.insert(id, session);

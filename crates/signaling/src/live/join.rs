@@ -114,6 +114,7 @@ impl LiveMeeting {
         if let Some(roster) = self.roster(who.attendee) {
             self.send(id, roster.into(), now);
         }
+        self.recall(id, now);
         self.replay(id, now);
         // Not before the newcomer knows of anybody.
         self.vacate_if(acted, true, now);

@@ -5,7 +5,7 @@
 //! * `subscribe`, `index`: offers and answers, stream ids, who may see which video
 //! * `audience`: attendees of replicas, who only listen, and how they are promoted
 //! * `moderation`: what operators have decided: muted for all, waiting, who hears whom
-//! * `levels`: who speaks; `board`, `data`: data messages
+//! * `levels`: who speaks; `board`, `data`: data messages; `transcripts`: who may read what was said
 //! * `bitrates`: what layers have, what links carry, which tiles are paused for want of it
 
 mod api;
@@ -24,6 +24,7 @@ mod outputs;
 mod roster;
 mod session;
 mod subscribe;
+mod transcripts;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -50,6 +51,7 @@ use levels::Levels;
 use outputs::Outputs;
 use roster::Place;
 use session::{Phase, Seat, Session};
+use transcripts::Heard;
 
 /// Garbage that a session may send in its life. An honest client sends none; one that is newer than we are sends
 /// frames of types we do not know, which do not count.
@@ -81,6 +83,7 @@ pub struct LiveMeeting {
     moderation: Moderation,
     permissions: Permissions,
     board: Board,
+    heard: Heard,
     clock: Clock,
     outputs: Outputs,
     counters: Counters,
@@ -118,6 +121,7 @@ impl LiveMeeting {
             moderation: Moderation::default(),
             permissions: Permissions::default(),
             board: Board::new(),
+            heard: Heard::default(),
             clock: Clock::default(),
             outputs: Outputs::default(),
             counters: Counters::default(),

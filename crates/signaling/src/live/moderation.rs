@@ -162,6 +162,14 @@ impl Moderation {
         viewer == seat.attendee || !(self.waits(viewer) || self.waits(seat.attendee))
     }
 
+    /// Whether one hears what another says aloud.
+    pub(super) fn lets_hear(&self, listener: AttendeeId, speaker: AttendeeId) -> bool {
+        let allows = |allowed: Option<Arc<BTreeSet<AttendeeId>>>, other| {
+            allowed.is_none_or(|allowed| allowed.contains(&other))
+        };
+        allows(self.hearing(listener).hears, speaker) && allows(self.hearing(speaker).heard_by, listener)
+    }
+
     fn hearing(&self, attendee: AttendeeId) -> Hearing {
         if self.waits(attendee) {
             let nobody = Some(Arc::default());
@@ -198,6 +206,7 @@ impl LiveMeeting {
     /// The attendee waits outside, or is let in.
     pub fn handle_waiting(&mut self, attendee: AttendeeId, waiting: bool, now: Instant) {
         if self.moderation.waits(attendee) != waiting {
+            self.remember_hearing(now);
             if waiting {
                 self.hold(attendee, now);
             } else {
@@ -214,6 +223,7 @@ impl LiveMeeting {
 
     /// These rules hold from now on, in place of those before.
     pub fn handle_mix_rules(&mut self, rules: MixRules, now: Instant) {
+        self.remember_hearing(now);
         self.moderation.rules = rules;
         self.hear_anew();
         self.settle(now);
@@ -267,7 +277,6 @@ impl LiveMeeting {
         if !entries.is_empty() {
             self.broadcast(info(entries).into(), now, |_, session| session.who.attendee == attendee);
         }
-        self.board_departs(attendee, now);
         self.moderation.waiting.insert(attendee);
         self.tell_waiting(attendee, true);
         let everybody: Vec<SessionId> = self.sessions.keys().copied().collect();
@@ -340,19 +349,6 @@ impl LiveMeeting {
                 continue;
             };
             self.outputs.tell(Fact::Waiting(attending(seat, place), waiting));
-        }
-    }
-
-    /// What is kept of data messages from now on is what it misses.
-    fn board_departs(&mut self, attendee: AttendeeId, now: Instant) {
-        let audio_sessions: Vec<Option<u64>> = self
-            .sessions
-            .values()
-            .filter(|session| session.who.attendee == attendee && !session.who.content)
-            .filter_map(|session| session.joined().map(|joined| joined.audio_session_id))
-            .collect();
-        for audio_session in audio_sessions {
-            self.board.depart(attendee, audio_session, now);
         }
     }
 }

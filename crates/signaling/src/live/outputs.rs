@@ -31,6 +31,12 @@ impl Outputs {
         self.waiting.push_back(Output::Close { session, code, reason });
     }
 
+    pub(super) fn confirm(&mut self, session: SessionId, mark: i64) {
+        if self.has_room(session) {
+            self.waiting.push_back(Output::Confirm { session, mark });
+        }
+    }
+
     /// Asks the media plane to begin or change something.
     pub(super) fn ask(&mut self, session: SessionId, request: MediaRequest) {
         if self.has_room(session) {

@@ -18,9 +18,6 @@ use crate::token::CONTENT_SUFFIX;
 /// messages, so that an application which sends too many of those meets their own limits and not this one.
 const FRAMES: Rate = Rate { per_second: 300, burst: 2_500 };
 
-/// Data messages of one session: the hard limit that AWS documents for an attendee.
-const DATA_MESSAGES: Rate = Rate { per_second: 200, burst: 2_000 };
-
 /// SUBSCRIBEs of one session. A client makes an offer when its own video or what it watches changes, of which an INDEX
 /// tells ten times a second at most; an offer of the largest legal size costs everybody on its media worker
 /// milliseconds.
@@ -106,7 +103,7 @@ pub(super) struct Joined {
     pub(super) decodes: BTreeSet<Codec>,
     pub(super) publishing: Option<Publishing>,
     pub(super) subscribing: Subscribing,
-    pub(super) data_messages: Bucket,
+    pub(super) had: Had,
     pub(super) offers: Bucket,
 }
 
@@ -263,6 +260,17 @@ impl Session {
     }
 }
 
+/// The data messages that a session has, by the stamp of the last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Had {
+    /// Were sent to it.
+    pub(super) sent: i64,
+    /// Have arrived for certain.
+    pub(super) confirmed: i64,
+    /// It is being found out whether these have arrived.
+    pub(super) asked: Option<i64>,
+}
+
 impl Joined {
     pub(super) fn new(audio_session_id: Option<u64>, leaves_choice: bool) -> Self {
         Self {
@@ -277,7 +285,7 @@ impl Joined {
             decodes: BTreeSet::new(),
             publishing: None,
             subscribing: Subscribing::default(),
-            data_messages: Bucket::new(DATA_MESSAGES),
+            had: Had::default(),
             offers: Bucket::new(OFFERS),
         }
     }

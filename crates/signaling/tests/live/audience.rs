@@ -3,6 +3,7 @@
 use campanile_control::ids::{MeetingId, SessionId};
 use campanile_control::{Capabilities, MediaCapability};
 use campanile_signaling::frame::*;
+use campanile_signaling::transcript::{Status, TranscriptFrame};
 use campanile_signaling::{DROP_GRACE, Level, LiveLimits, MediaFact, NotVouched, Vouched};
 use insta::assert_snapshot;
 use uuid::Uuid;
@@ -160,8 +161,9 @@ fn data_messages_of_the_primary_meeting_reach_the_audience_and_who_comes_later()
     for session in [listener, later] {
         assert_eq!(world.clients[&session].messages.len(), 1);
     }
-    world.meeting.handle_transcript("said".into(), world.now);
-    world.meeting.handle_replica_transcript(OTHER, "said there".into(), world.now);
+    let told = TranscriptFrame::from(Status::default());
+    world.meeting.handle_transcript(&told, world.now);
+    world.meeting.handle_replica_transcript(OTHER, &told, world.now);
     world.pump();
     let counts = [presenter, listener, later].map(|session| world.clients[&session].messages.len());
     assert_eq!(counts, [1, 2, 3]);

@@ -54,6 +54,32 @@ fn who_may_not_be_heard_is_shown_muted_and_left_out_of_the_mix() {
 }
 
 #[test]
+fn what_was_changed_before_there_was_a_seat_counts() {
+    let mut world = World::new();
+    let hears_nobody = |world: &World| {
+        let hearings = world.requests.iter().rev().find_map(|request| match request {
+            campanile_signaling::MediaRequest::Hear { hearing, .. } => Some(hearing.hears.is_some()),
+            _ => None,
+        });
+        hearings == Some(true)
+    };
+    let again = |world: &mut World, may| {
+        world.meeting.handle_known_again(attendee(1), may, world.now);
+        world.pump();
+    };
+    // The API changed it when nobody was here to be told, after the socket's look at the store.
+    world.known(1, all());
+    world.enter(who(1));
+    again(&mut world, Capabilities { audio: SEND, ..all() });
+    assert!(hears_nobody(&world));
+    // From the first seat on the API tells of everything, and a look at the store may be older.
+    world.may(1, all());
+    assert!(!hears_nobody(&world));
+    again(&mut world, Capabilities { audio: SEND, ..all() });
+    assert!(!hears_nobody(&world));
+}
+
+#[test]
 fn what_is_stored_does_not_undo_what_was_told_since() {
     let mut world = World::new();
     world.may(1, Capabilities { audio: RECEIVE, ..all() });

@@ -69,6 +69,92 @@ fn is_told_once_to_a_client_that_reconnects() {
     assert_eq!(texts(&world, other), ["first", "own", "missed"]);
 }
 
+fn texts(world: &World, session: campanile_control::ids::SessionId) -> Vec<String> {
+    let messages = world.clients[&session].messages.iter();
+    messages.map(|message| String::from_utf8(message.data().to_vec()).unwrap()).collect()
+}
+
+#[test]
+fn what_was_on_its_way_when_a_socket_broke_comes_again() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    let b = world.join_as(who(2), 22);
+    world.media(MediaFact::Connected { session: b });
+    world.send(a, message("chat", "arrived", 300_000));
+    world.dead.insert(b);
+    world.send(a, message("chat", "lost", 300_000));
+    world.send(a, message("chat", "passing", 0));
+    world.send(a, message("chat", "lost, too", 300_000));
+    world.close(b);
+    world.send(a, message("chat", "missed", 300_000));
+    let again = world.join_as(who(2), 22);
+    assert_eq!(texts(&world, again), ["lost", "lost, too", "missed"]);
+    // The replay may be lost as well, and the old socket may still be there when the new one comes.
+    world.dead.insert(again);
+    world.send(a, message("chat", "last", 300_000));
+    let third = world.join_as(who(2), 22);
+    assert_eq!(texts(&world, third), ["last"], "the replay had been confirmed");
+    world.dead.insert(third);
+    world.close(third);
+    let fourth = world.join_as(who(2), 22);
+    assert_eq!(texts(&world, fourth), [""; 0]);
+}
+
+#[test]
+fn a_replay_that_is_lost_comes_again() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    world.send(a, message("chat", "kept", 300_000));
+    let b = world.attach(who(2));
+    world.dead.insert(b);
+    world.send(b, Join { protocol_version: Some(2), audio_session_id: Some(22), ..Join::default() });
+    assert_eq!(texts(&world, b), ["kept"]);
+    world.close(b);
+    let again = world.join_as(who(2), 22);
+    assert_eq!(texts(&world, again), ["kept"]);
+}
+
+#[test]
+fn who_reconnects_while_it_waits_misses_nothing_of_that_time() {
+    let mut world = World::new();
+    let a = world.enter(who(1));
+    let b = world.join_as(who(2), 22);
+    world.media(MediaFact::Connected { session: b });
+    world.send(a, message("chat", "before", 300_000));
+    world.meeting.handle_waiting(attendee(2), true, world.now);
+    world.pump();
+    world.send(a, message("chat", "meanwhile", 300_000));
+    world.close(b);
+    let again = world.join_as(who(2), 22);
+    assert_eq!(texts(&world, again), [""; 0]);
+    world.meeting.handle_waiting(attendee(2), false, world.now);
+    world.pump();
+    assert_eq!(texts(&world, again), ["meanwhile"]);
+}
+
+#[test]
+fn a_new_connection_is_no_new_burst() {
+    let mut world = World::new();
+    let a = world.join(who(1));
+    let burst = DataMessages { messages: vec![message("chat", "x", 0).messages.remove(0); 1_001] };
+    world.send(a, burst.clone());
+    world.close(a);
+    let again = world.join(who(1));
+    world.send(again, burst.clone());
+    assert!(!world.clients.contains_key(&again), "2,000 in all");
+    let third = world.join(who(1));
+    world.send(third, message("chat", "x", 0));
+    assert!(!world.clients.contains_key(&third));
+    // It comes back at 200 a second, and is the attendee's own.
+    world.wait(Duration::from_secs(1));
+    let fourth = world.join(who(1));
+    world.send(fourth, DataMessages { messages: vec![message("chat", "x", 0).messages.remove(0); 200] });
+    assert!(world.clients.contains_key(&fourth));
+    let other = world.join(who(2));
+    world.send(other, burst);
+    assert!(world.clients.contains_key(&other));
+}
+
 #[test]
 fn a_thousand_are_kept_and_come_in_few_frames() {
     let mut world = World::new();
@@ -170,21 +256,4 @@ fn stamps_rise_even_when_the_clock_does_not() {
     }
     let stamps = world.clients[&b].messages.iter().map(|m| m.ingest_time_ns() - EPOCH_MS * 1_000_000);
     assert_eq!(stamps.collect::<Vec<_>>(), [5_000_000, 5_001_000, 5_002_000, 6_000_000]);
-}
-
-#[test]
-fn a_transcript_reaches_everybody_but_sharers_and_only_we_may_send_one() {
-    let mut world = World::new();
-    let [a, _] = [1, 2].map(|number| world.enter(who(number)));
-    world.join(content(1));
-    world.attach(who(3));
-    world.forget();
-    world.meeting.handle_transcript("said".into(), world.now);
-    world.pump();
-    assert_snapshot!(world.transcript(), @r#"
-    1 DATA aws:chime:transcription="said" from / at +0ns
-    2 DATA aws:chime:transcription="said" from / at +0ns
-    "#);
-    world.send(a, message("aws:chime:transcription", "made up", 0));
-    assert_snapshot!(world.transcript(), @"");
 }

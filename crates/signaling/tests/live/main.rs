@@ -13,5 +13,6 @@ mod interleavings;
 mod joining;
 mod limits;
 mod moderation;
+mod transcripts;
 mod video;
 mod world;

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) lines: Vec<String>,
     pub(crate) clients: BTreeMap<SessionId, Client>,
     pub(crate) closed: BTreeSet<SessionId>,
+    /// Nothing arrives there any more, and nobody has noticed.
+    pub(crate) dead: BTreeSet<SessionId>,
     pub(crate) media: BTreeSet<SessionId>,
     pub(crate) requests: Vec<MediaRequest>,
     pub(crate) facts: Vec<Fact>,
@@ -82,6 +84,7 @@ impl World {
             lines: Vec::new(),
             clients: BTreeMap::new(),
             closed: BTreeSet::new(),
+            dead: BTreeSet::new(),
             media: BTreeSet::new(),
             requests: Vec::new(),
             facts: Vec::new(),
@@ -262,6 +265,12 @@ impl World {
                     assert!(self.closed.insert(session), "closed twice");
                     self.clients.remove(&session);
                     self.lines.push(format!("{session} close {code} {reason}"));
+                }
+                Output::Confirm { session, mark } => {
+                    assert!(!self.closed.contains(&session), "asked of a closed session");
+                    if !self.dead.contains(&session) {
+                        self.meeting.handle_confirmed(session, mark);
+                    }
                 }
                 Output::Media(request) => {
                     self.lines.push(render_request(&request));

@@ -7,7 +7,9 @@
 
 mod audio;
 mod basics;
+mod capabilities;
 mod churn;
+mod content;
 mod entropy;
 mod moderation;
 mod networks;
