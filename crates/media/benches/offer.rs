@@ -91,7 +91,12 @@ impl World {
         let mut world = World { worker, now };
         for publisher in 0..PUBLISHERS {
             let group = GroupId(u32::try_from(publisher).unwrap() + 1);
-            let layer = |layer| SendLayer { stream: stream(publisher * 3 + layer), group, most: None };
+            let layer = |layer| SendLayer {
+                stream: stream(publisher * 3 + layer),
+                group,
+                most: None,
+                content: false,
+            };
             let send: Vec<SendLayer> = (1..=3).map(layer).collect();
             let outputs = world.perform(Command::Offer {
                 meeting: meeting(),

@@ -163,7 +163,9 @@ impl Worker {
             }
         }
         let shown = layers.iter().position(|layer| *layer == subscription.layer);
+        let content = self.layers.get(subscription.layer).is_some_and(|layer| layer.content);
         let claim = Claim {
+            content,
             priority: subscription.wish.map_or(NO_WISH, |wish| wish.priority),
             rungs,
             shown: shown.filter(|_| !subscription.held && !subscription.fresh),
@@ -337,8 +339,7 @@ impl Worker {
 
 /// What the least of the most important source takes.
 fn least(claims: &[Claim]) -> Option<Bitrate> {
-    let important =
-        claims.iter().filter(|claim| !claim.rungs.is_empty()).max_by_key(|claim| claim.priority)?;
+    let important = claims.iter().filter(|claim| !claim.rungs.is_empty()).max_by_key(|claim| claim.rank())?;
     Some(Bitrate(important.price(0)))
 }
 

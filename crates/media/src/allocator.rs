@@ -2,7 +2,8 @@
 //!
 //! Everybody is shown before anybody is shown well: first each tile gets the lowest layer of its source, the important
 //! ones first, then the tiles are raised layer by layer, again the important ones first, up to their targets. What is
-//! degraded for want of bandwidth is therefore always the least important, and what is paused was degraded before.
+//! degraded for want of bandwidth is therefore always the least important, and what is paused was degraded before. Of what is
+//! wanted as much, shared content comes before cameras: a text that cannot be read is worth less than a face that is coarse.
 //!
 //! Pure: bit rates in, layers out. What it is called with, and what becomes of the result, is in `adaption`.
 
@@ -29,6 +30,8 @@ pub(crate) struct Rung {
 pub(crate) struct Claim {
     /// Larger is more important.
     pub(crate) priority: u32,
+    /// It shows a content share: before cameras of its priority.
+    pub(crate) content: bool,
     /// The layers of the source, the lowest first, each taking no less than the one before. Empty: there is nothing to show.
     pub(crate) rungs: Vec<Rung>,
     /// The rung that is shown. `None`: nothing, for want of bandwidth or because the tile is new.
@@ -40,6 +43,11 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// How important it is: the larger first.
+    pub(crate) fn rank(&self) -> (u32, bool) {
+        (self.priority, self.content)
+    }
+
     /// The best rung within the target; the lowest if all are above it.
     pub(crate) fn best(&self) -> Option<usize> {
         let within = self.rungs.iter().rposition(|rung| rung.in_target);
@@ -80,7 +88,7 @@ pub(crate) fn divide(budget: Bitrate, claims: &[Claim], may_raise: bool) -> Divi
     let mut order: Vec<usize> = (0..claims.len()).collect();
     // What may not be paused comes first, and of equals what is shown already.
     order.sort_by_key(|at| {
-        claims.get(*at).map(|claim| (std::cmp::Reverse(claim.priority), claim.may_be_held, claim.held))
+        claims.get(*at).map(|claim| (std::cmp::Reverse(claim.rank()), claim.may_be_held, claim.held))
     });
     let mut rungs: Vec<Option<usize>> = vec![None; claims.len()];
     let mut left = budget.0;
@@ -104,11 +112,11 @@ pub(crate) fn divide(budget: Bitrate, claims: &[Claim], may_raise: bool) -> Divi
     Division { rungs, used: Bitrate(used), wished: Bitrate(wished), next }
 }
 
-/// Raises the tiles of each priority in turn, one rung at a time, until nothing more fits.
+/// Raises the tiles of each rank in turn, one rung at a time, until nothing more fits.
 fn raise(order: &[usize], claims: &[Claim], rungs: &mut [Option<usize>], left: &mut u64, may_raise: bool) {
     let mut from = 0;
     while let Some(first) = order.get(from).and_then(|at| claims.get(*at)) {
-        let same = |at: &&usize| claims.get(**at).is_some_and(|claim| claim.priority == first.priority);
+        let same = |at: &&usize| claims.get(**at).is_some_and(|claim| claim.rank() == first.rank());
         let class: Vec<usize> = order.iter().skip(from).take_while(same).copied().collect();
         from += class.len();
         let mut raised = true;
@@ -156,7 +164,14 @@ mod tests {
     }
 
     fn claim(priority: u32, rates: &[u64], target: u64) -> Claim {
-        Claim { priority, rungs: rungs(rates, target), shown: None, held: false, may_be_held: true }
+        Claim {
+            priority,
+            content: false,
+            rungs: rungs(rates, target),
+            shown: None,
+            held: false,
+            may_be_held: true,
+        }
     }
 
     fn given(budget: u64, claims: &[Claim]) -> Vec<Option<usize>> {
@@ -187,6 +202,19 @@ mod tests {
         let claims = [claim(1, &[100, 300, 900], 9_000), claim(1, &[100, 300, 900], 9_000)];
         assert_eq!(given(650, &claims), [Some(1), Some(1)]);
         assert_eq!(given(1_250, &claims), [Some(2), Some(1)]);
+    }
+
+    #[test]
+    fn content_comes_before_cameras_of_its_priority() {
+        let camera = || claim(5, &[200, 1_200], 10_000);
+        let content = || Claim { content: true, ..camera() };
+        let claims = [camera(), content(), camera()];
+        assert_eq!(given(200, &claims), [None, Some(0), None], "shown first");
+        assert_eq!(given(1_600, &claims), [Some(0), Some(1), Some(0)], "and raised first");
+        assert_eq!(given(2_600, &claims), [Some(1), Some(1), Some(0)]);
+        let claims = [Claim { priority: 6, ..camera() }, content()];
+        assert_eq!(given(200, &claims), [Some(0), None], "what is wanted more comes before it");
+        assert_eq!(given(1_400, &claims), [Some(1), Some(0)]);
     }
 
     #[test]
@@ -233,13 +261,12 @@ mod tests {
     fn any_claims() -> impl Strategy<Value = Vec<Claim>> {
         let rung = (0..4_000_000_u64, any::<bool>())
             .prop_map(|(rate, in_target)| Rung { rate: Bitrate(rate), in_target });
-        let claim = (0..4_u32, prop::collection::vec(rung, 0..4), any::<bool>(), 0..4_usize).prop_map(
-            |(priority, mut rungs, held, shown)| {
+        let claim = (0..4_u32, any::<bool>(), prop::collection::vec(rung, 0..4), any::<bool>(), 0..4_usize)
+            .prop_map(|(priority, content, mut rungs, held, shown)| {
                 rungs.sort_by_key(|rung: &Rung| rung.rate);
                 let shown = Some(shown).filter(|shown| *shown < rungs.len() && !held);
-                Claim { priority, rungs, shown, held, may_be_held: true }
-            },
-        );
+                Claim { priority, content, rungs, shown, held, may_be_held: true }
+            });
         prop::collection::vec(claim, 0..30)
     }
 
@@ -254,6 +281,23 @@ mod tests {
                 if !may_raise {
                     prop_assert!(!(claim.held && rung.is_some()));
                     prop_assert!(claim.shown.is_none() || *rung <= claim.shown);
+                }
+            }
+        }
+
+        #[test]
+        fn no_camera_takes_from_content_of_its_priority(claims in any_claims(), budget in 0..20_000_000_u64) {
+            let division = divide(Bitrate(budget), &claims, true);
+            for (at, claim) in claims.iter().enumerate().filter(|(_, claim)| !claim.content) {
+                let mut without = claims.clone();
+                without[at].rungs.clear();
+                let alone = divide(Bitrate(budget), &without, true);
+                let shares = claims.iter().enumerate().filter(|(_, share)| {
+                    share.content && share.priority >= claim.priority
+                });
+                for (share, _) in shares {
+                    // That a share is shown at all, no camera decides.
+                    prop_assert_eq!(alone.rungs[share].is_some(), division.rungs[share].is_some());
                 }
             }
         }

@@ -64,6 +64,8 @@ pub(crate) struct Layer {
     pub(crate) group: GroupId,
     /// What the publisher says it will not exceed; `None` if it says nothing.
     pub(crate) most: Option<Bitrate>,
+    /// It is of a content share.
+    pub(crate) content: bool,
     /// Bounded by the receive sections of the sessions of the worker.
     subscribers: Vec<Subscriber>,
     /// Other workers that want its packets. Bounded by the number of workers.
@@ -124,6 +126,7 @@ impl Layer {
             publisher: None,
             group: sent.group,
             most: sent.most,
+            content: sent.content,
             subscribers: Vec::new(),
             elsewhere: Vec::new(),
             keyframes: KeyframePolicy::default(),
@@ -297,7 +300,7 @@ impl Layers {
         sent: SendLayer,
         publisher: Publisher,
     ) -> Option<LayerKey> {
-        let SendLayer { stream, group, most } = sent;
+        let SendLayer { stream, group, most, content } = sent;
         let layers = &mut self.layers;
         let key = *self
             .by_stream
@@ -313,6 +316,7 @@ impl Layers {
         }
         let before = (meeting, std::mem::replace(&mut layer.group, group));
         layer.most = most;
+        layer.content = content;
         if layer.publisher.replace(publisher).is_none() {
             layer.live = false;
             layer.newest = None;
@@ -434,7 +438,7 @@ mod tests {
 
     fn layer() -> Layer {
         let meeting = "00000000-0000-4000-8000-000000000001".parse().unwrap();
-        Layer::new(meeting, SendLayer { stream: StreamId(1), group: GroupId(1), most: None })
+        Layer::new(meeting, SendLayer { stream: StreamId(1), group: GroupId(1), most: None, content: false })
     }
 
     /// Whether a packet is a place to start, and what follows it that came before it.

@@ -122,6 +122,8 @@ pub struct SendLayer {
     pub group: GroupId,
     /// What the client says it will not exceed. `None`: it says nothing, or that the layer is off.
     pub most: Option<Bitrate>,
+    /// It is of a content share, which is shown before cameras that are wanted as much.
+    pub content: bool,
 }
 
 /// How much a tile is wanted.

@@ -46,7 +46,10 @@ fn offer_in(
         session: SessionId(session),
         request: 5,
         sdp: sdp.to_owned(),
-        send: send.iter().map(|id| SendLayer { stream: StreamId(*id), group, most: None }).collect(),
+        send: send
+            .iter()
+            .map(|id| SendLayer { stream: StreamId(*id), group, most: None, content: false })
+            .collect(),
         cap: None,
         receive: receive.iter().map(|id| (*id != 0).then_some(StreamId(*id))).collect(),
         wishes: Vec::new(),

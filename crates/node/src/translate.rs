@@ -112,8 +112,8 @@ fn heard(hearing: &campanile_signaling::Hearing) -> Hearing {
 }
 
 fn send_layer(layer: campanile_signaling::SendLayer) -> campanile_media::SendLayer {
-    let campanile_signaling::SendLayer { stream, group, kbps } = layer;
-    campanile_media::SendLayer { stream, group, most: kbps.map(Bitrate::kbps) }
+    let campanile_signaling::SendLayer { stream, group, kbps, content } = layer;
+    campanile_media::SendLayer { stream, group, most: kbps.map(Bitrate::kbps), content }
 }
 
 fn wish(wish: campanile_signaling::Wish) -> campanile_media::Wish {

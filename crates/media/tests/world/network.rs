@@ -126,7 +126,7 @@ impl World {
         let client = &self.clients[index];
         let group = GroupId(u32::try_from(client.id.0).unwrap());
         let most = |stream: &StreamId| self.most.get(stream).copied();
-        let sent = |stream: StreamId| SendLayer { stream, group, most: most(&stream) };
+        let sent = |stream: StreamId| SendLayer { stream, group, most: most(&stream), content: false };
         let wish = self.wish.filter(|(wisher, _)| *wisher == index).map(|(_, wish)| wish);
         let wished = |mid: &Mid| Some((mid.to_string(), wish?));
         let command = Command::Offer {

@@ -204,7 +204,7 @@ async fn attendees(app: &App, kept: &KeptMeeting) -> Result<BTreeSet<AttendeeId>
 
 /// What the first session, or the first decision, brings of its meeting.
 pub(super) fn opening(app: &App, kept: &KeptMeeting) -> Opening {
-    let limits = limits(&kept.meeting.features, app.config.limits.tiles);
+    let limits = limits(&kept.meeting.features, &app.config.limits);
     Opening { primary: None, created: kept.meeting.created, limits }
 }
 

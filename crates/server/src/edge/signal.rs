@@ -13,7 +13,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use campanile_control::{Capabilities, ContentResolution, MeetingFeatures, VideoResolution};
+use campanile_control::{AttendeeMax, Capabilities, ContentResolution, MeetingFeatures, VideoResolution};
 use campanile_signaling::refusal::{Refusal, RefusalOutput, RefusedSession};
 use campanile_signaling::token::Claims;
 use campanile_signaling::{Attending, LiveLimits, NotVouched, Vouched, close as codes, frame};
@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use super::tokens::{self, SESSION, Unwelcome, subprotocol};
 use crate::app::App;
+use crate::config::LimitsConfig;
 use crate::live::{Gone, NoSeat, Opening, SOCKET_QUEUE, Seat, ToSocket, until, wall_ms};
 use crate::observe::media as observe;
 
@@ -179,22 +180,26 @@ async fn admit(app: &App, claims: &Claims) -> Result<((Attending, Capabilities),
         Some(primary) => (Some(primary.id), primary.features, primary.created),
         None => (None, admitted.features, admitted.meeting_created),
     };
-    let limits = limits(&features, app.config.limits.tiles);
+    let limits = limits(&features, &app.config.limits);
     Ok(((who, admitted.capabilities), Opening { primary, created, limits }))
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
-/// and the same for content that is not, and is, in UHD. `tiles`: videos that one attendee may receive at once.
-pub(super) fn limits(features: &MeetingFeatures, tiles: u32) -> LiveLimits {
+/// and the same for content that is not, and is, in UHD. As many attendees as may be made
+/// may be here: fewer only if the setting is lower than when they were made.
+pub(super) fn limits(features: &MeetingFeatures, configured: &LimitsConfig) -> LiveLimits {
     const USUAL_KBPS: u32 = 1_500;
     const HIGH_KBPS: u32 = 2_500;
     let is_fhd = features.video_resolution() == VideoResolution::Fhd;
     let is_uhd = features.content_resolution() == ContentResolution::Uhd;
     let kbps = |high: bool| if high { HIGH_KBPS } else { USUAL_KBPS };
+    let asked = features.attendee_max.map_or(u32::MAX, AttendeeMax::count);
+    let attendees = configured.rules.limits.attendees.min(asked);
     LiveLimits {
         camera_kbps: kbps(is_fhd),
         content_kbps: kbps(is_uhd),
-        video_subscriptions: tiles,
+        attendees: usize::try_from(attendees).unwrap_or(usize::MAX),
+        video_subscriptions: configured.tiles,
         ..LiveLimits::default()
     }
 }

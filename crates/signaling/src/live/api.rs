@@ -138,6 +138,8 @@ pub struct SendLayer {
     pub group: GroupId,
     /// What the client gives it at most, in kilobits per second. `None`: it is off, or the client does not say.
     pub kbps: Option<u32>,
+    /// It is of a content share.
+    pub content: bool,
 }
 
 /// How much a tile is wanted.

@@ -152,12 +152,13 @@ impl Publishing {
     }
 
     /// The same for the media plane.
-    pub(super) fn send_layers(&self) -> impl Iterator<Item = SendLayer> {
+    pub(super) fn send_layers(&self, content: bool) -> impl Iterator<Item = SendLayer> {
         let kbps = |layer: &Layer| layer.max_bitrate_kbps.filter(|kbps| *kbps > 0);
         self.named().map(move |layer| SendLayer {
             stream: layer.stream,
             group: self.group,
             kbps: kbps(layer),
+            content,
         })
     }
 

@@ -79,7 +79,8 @@ impl LiveMeeting {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_content = session.who.content;
         let Some(joined) = session.joined_mut() else { return };
-        let send: Vec<SendLayer> = joined.publishing.iter().flat_map(Publishing::send_layers).collect();
+        let send: Vec<SendLayer> =
+            joined.publishing.iter().flat_map(|publishing| publishing.send_layers(is_content)).collect();
         let wishes = match joined.leaves_choice {
             true => wishes(subscribe.video_subscription_configuration),
             false => Vec::new(),
