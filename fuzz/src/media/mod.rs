@@ -106,7 +106,10 @@ impl World {
             session,
             request: this,
             sdp: sdp.to_owned(),
-            send: send.iter().map(|id| SendLayer { stream: StreamId(*id), group, most }).collect(),
+            send: send
+                .iter()
+                .map(|id| SendLayer { stream: StreamId(*id), group, most, content: false })
+                .collect(),
             cap: Some(Bitrate::kbps(500)),
             receive: receive.iter().map(stream).collect(),
             // Of one tile the worker picks the layer.
