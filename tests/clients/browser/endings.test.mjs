@@ -79,7 +79,7 @@ describe('endings in Chromium', { concurrency: 1 }, () => {
     }
   });
 
-  test('DeleteAttendee removes that one', async () => {
+  test('row 28: DeleteAttendee removes that one', async () => {
     const { meeting, tabs } = await world.meet(2);
     const [ann, bob] = tabs;
     await ann.ask('share', 'rgb(220,220,30)');
@@ -93,7 +93,7 @@ describe('endings in Chromium', { concurrency: 1 }, () => {
     await ann.close();
   });
 
-  test('the same credentials in another tab take over', async () => {
+  test('row 28: the same credentials in another tab take over', async () => {
     const { meeting, tabs } = await world.meet(2);
     const [ann, bob] = tabs;
     const other = await world.seat(meeting, ann.credentials, 0);
@@ -106,6 +106,33 @@ describe('endings in Chromium', { concurrency: 1 }, () => {
     await assertCalm([other, bob]);
     await closeAll([other, bob]);
     await ann.close();
+  });
+
+  test('row 28: one for whom there is no room is told that the meeting is full', async () => {
+    const { meeting, tabs } = await world.prepare(3);
+    // As many may be made as may be here, so that it takes an operator who lowers the limit.
+    await world.service.stop();
+    world.service.env.CAMPANILE_LIMITS__ATTENDEES = '2';
+    await world.service.start();
+    try {
+      const [ann, bob, cleo] = tabs;
+      await ann.join();
+      await bob.join();
+      await cleo.start();
+      assert.equal(await cleo.stopped(), 'AudioCallAtCapacity');
+      assert.deepEqual((await cleo.state()).presence, {});
+      await ann.ask('stop');
+      await ann.stopped();
+      const again = await world.seat(meeting, cleo.credentials, 2);
+      await again.join();
+      await assertCalm([bob, again]);
+      await closeAll([bob, again]);
+      await Promise.all([ann.close(), cleo.close()]);
+    } finally {
+      delete world.service.env.CAMPANILE_LIMITS__ATTENDEES;
+      await world.service.stop();
+      await world.service.start();
+    }
   });
 
   /** A tab with these credentials must not get in, and must be told why by this status. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 
 import { acquainted, assertCalm, assertMixMinus, closeAll, HEARD_DB, OWN_VOICE_DOWN_DB, World } from './support/meeting.mjs';
+import { Stage } from './support/chromium.mjs';
 import { delay, until } from './support/wait.mjs';
 
 const CAMERA_CYCLES = 10;
@@ -136,7 +137,7 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await closeAll(tabs);
   });
 
-  test('a content share is seen and heard as content, and ends', async () => {
+  test('row 23: a content share is seen and heard as content, and ends', async () => {
     const { tabs } = await world.meet(2);
     const [ann, bob] = tabs;
     const shared = 1750;
@@ -168,7 +169,7 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await closeAll(tabs);
   });
 
-  test('a data message says who sent it', async () => {
+  test('row 24: a data message says who sent it, and does not come back', async () => {
     const { tabs } = await world.meet(3);
     const [ann, bob, cleo] = tabs;
     const begun = Date.now();
@@ -203,7 +204,7 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     await closeAll(tabs);
   });
 
-  test('a late joiner gets the data messages that are kept', async () => {
+  test('row 24: a late joiner gets the data messages that are kept', async () => {
     const { meeting, tabs } = await world.meet(1);
     await tabs[0].ask('say', 'kept', 60_000);
     await tabs[0].ask('say', 'passing');
@@ -216,6 +217,32 @@ describe('a meeting in Chromium', { concurrency: 1 }, () => {
     assert.deepEqual(messages.map(message => message.text), ['kept']);
     assert.equal(messages[0].senderAttendeeId, tabs[0].id);
     await closeAll([...tabs, bob]);
+  });
+
+  test('row 25: data messages beyond the limit come back to their sender, throttled', async () => {
+    const { meeting, tabs: [bob] } = await world.meet(1);
+    const stage = await Stage.open({ numbers: true });
+    try {
+      const ann = await world.seat(meeting, await world.control.attendee(meeting, 'bob too'), 1, { stage });
+      await ann.join();
+      await ann.knows(bob);
+      await ann.page.evaluate(() => {
+        for (let number = 0; number < 300; number += 1) {
+          window.me.say(`message ${number}`, 60_000);
+        }
+      });
+      const all = async () => [...(await ann.state()).messages, ...(await bob.state()).messages];
+      await ann.until('every message is somewhere', async () => (await all()).length === 300);
+      const [back, delivered] = [(await ann.state()).messages, (await bob.state()).messages];
+      assert.ok(delivered.length >= 200 && back.length >= 50, `${delivered.length} delivered, ${back.length} came back`);
+      assert.ok(back.every(message => message.throttled === true && message.senderAttendeeId === ann.id));
+      assert.ok(delivered.every(message => message.throttled === false));
+      assert.equal(new Set((await all()).map(message => message.text)).size, 300, 'none is both delivered and given back');
+      await assertCalm([ann, bob]);
+      await closeAll([ann, bob]);
+    } finally {
+      await stage.close();
+    }
   });
 
   test('mute is seen and silences, unmute brings the voice back', async () => {

@@ -41,7 +41,8 @@ export function nameOfColour(rgb) {
   return Object.keys(COLOURS).reduce((best, colour) => (distance(colour) < distance(best) ? colour : best));
 }
 
-async function bundle() {
+/** `numbers`: 64-bit members are JS numbers, as in bundles with a protobufjs before 7.6. */
+async function bundle({ numbers }) {
   const made = await build({
     entryPoints: [path.join(here, 'page/attendee.js')],
     bundle: true,
@@ -51,6 +52,7 @@ async function bundle() {
     // The SDK requires this package, whose main file needs Node; its other build does not.
     alias: {
       '@aws-sdk/client-chime-sdk-messaging': path.join(modules, '@aws-sdk/client-chime-sdk-messaging/dist-es/index.js'),
+      ...(numbers ? { long: path.join(here, 'page/no-long.js') } : {}),
     },
     logLevel: 'error',
   });
@@ -68,9 +70,9 @@ async function launchChromium(flags) {
 
 export class Stage {
   /** One browser and the small web server of "the application", on a port of its own like any application's. */
-  static async open({ flags = [], launch = launchChromium } = {}) {
+  static async open({ flags = [], launch = launchChromium, numbers = false } = {}) {
     const stage = new Stage();
-    const script = await bundle();
+    const script = await bundle({ numbers });
     stage.server = http.createServer((request, response) => {
       if (request.url === '/attendee.js') {
         response.writeHead(200, { 'content-type': 'text/javascript' }).end(script);
