@@ -46,6 +46,8 @@ const CHAT_LIFETIME_MS = 5 * 60_000;
 const STOP_PATIENCE_MS = 3_000;
 const DESTROY_AFTER_MS = 500;
 
+const delay = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
 /** One SDK session from join to leave. */
 export class Call {
   readonly session: DefaultMeetingSession;
@@ -87,8 +89,7 @@ export class Call {
   /** Leaves and waits until the session has ended, within reason. */
   async leave(): Promise<void> {
     this.stop();
-    const patience = new Promise<void>((resolve) => setTimeout(resolve, STOP_PATIENCE_MS));
-    await Promise.race([this.stopped, patience]);
+    await Promise.race([this.stopped, delay(STOP_PATIENCE_MS)]);
   }
 
   /** Asks the session to end and does not wait: for a page that is being closed. */
@@ -97,13 +98,17 @@ export class Call {
     this.audioVideo.stop();
   }
 
-  /** Lets go of the audio element and of the SDK's workers; nothing may be called afterwards. */
-  release(): void {
+  /**
+   * Lets go of the audio element and of the SDK's workers; nothing may be called afterwards. Resolves when the SDK has said
+   * its last words, within reason.
+   */
+  async release(): Promise<void> {
     this.audioVideo.unbindAudioElement();
     // The devices outlive the session, and would go on reporting to it.
     delete this.devices.controller.eventController;
     // Not inside the callback that told of the end: the SDK is still busy ending.
-    void this.stopped.then(() => setTimeout(() => void this.session.destroy(), DESTROY_AFTER_MS));
+    const destroyed = this.stopped.then(() => delay(DESTROY_AFTER_MS)).then(() => this.session.destroy());
+    await Promise.race([destroyed, delay(STOP_PATIENCE_MS)]);
   }
 
   get muted(): boolean {

@@ -29,6 +29,8 @@ export class Meeting implements CallWatcher {
   readonly chat: Chat;
   readonly controls: Controls;
   call: Call | null = null;
+  /** Has left, and is still to be given back. */
+  private departing: Admission | null = null;
   /** How often the session had to connect again. */
   reconnects = 0;
   private name = '';
@@ -114,8 +116,19 @@ export class Meeting implements CallWatcher {
     enterPhase('leaving');
     showBanner('connection', 'info', 'Leaving…');
     await call.leave();
-    resign(call.admission);
+    // What the SDK tells last needs a living token: the attendee is given back after that.
+    this.depart();
+    this.departing = call.admission;
+    this.call = null;
+    void call.release().finally(() => this.depart());
     await this.finish(MeetingSessionStatusCode.Left);
+  }
+
+  private depart(): void {
+    if (this.departing) {
+      resign(this.departing);
+      this.departing = null;
+    }
   }
 
   /** The page is being closed: no time for anything that answers. */
@@ -125,6 +138,7 @@ export class Meeting implements CallWatcher {
       resign(this.call.admission);
       this.call = null;
     }
+    this.depart();
   }
 
   /** Draws the buttons again, after a device came or went. */
@@ -440,7 +454,7 @@ export class Meeting implements CallWatcher {
   }
 
   private async finish(code: MeetingSessionStatusCode): Promise<void> {
-    this.call?.release();
+    void this.call?.release();
     this.call = null;
     hideBanners();
     this.roster.clear();
