@@ -56,7 +56,8 @@ impl Redundancy {
     /// payload type inside. `most`: bytes of a packet that the link has room for; copies beyond it are left out, the oldest
     /// first.
     pub(crate) fn wrap(&mut self, frame: &Arc<[u8]>, opus: u8, ticks: u32, most: usize) -> Option<Arc<[u8]>> {
-        let mut room = MAX_PAYLOAD.min(most).saturating_sub(frame.len().saturating_add(1));
+        let most = MAX_PAYLOAD.min(most);
+        let mut room = most.saturating_sub(frame.len().saturating_add(1));
         let mut chosen: Vec<(u32, &Arc<[u8]>)> = Vec::with_capacity(MAX_COPIES);
         for (copy, distance) in self.earlier.iter().zip(1_u32..).take(self.copies) {
             let length = copy.len().saturating_add(HEADER);
@@ -67,7 +68,7 @@ impl Redundancy {
             chosen.push((distance.saturating_mul(ticks), copy));
         }
         let packet = (!chosen.is_empty()).then(|| {
-            let mut packet = Vec::with_capacity(MAX_PAYLOAD.min(most).saturating_sub(room));
+            let mut packet = Vec::with_capacity(most.saturating_sub(room));
             for (offset, copy) in chosen.iter().rev() {
                 let bits = offset << 10 | u32::try_from(copy.len()).unwrap_or_default();
                 let [_, fields @ ..] = bits.to_be_bytes();

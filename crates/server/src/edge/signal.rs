@@ -185,8 +185,8 @@ async fn admit(app: &App, claims: &Claims) -> Result<((Attending, Capabilities),
 }
 
 /// What video may have in this meeting. AWS promises 1,500 kbit/s for a camera of up to 720p, and 2,500 for one of 1080p,
-/// and the same for content that is not, and is, in UHD. As many attendees as may be made
-/// may be here: fewer only if the setting is lower than when they were made.
+/// and the same for content that is not, and is, in UHD. As many attendees as may be made may be here: fewer only if the
+/// setting is lower than when they were made.
 pub(super) fn limits(features: &MeetingFeatures, configured: &LimitsConfig) -> LiveLimits {
     const USUAL_KBPS: u32 = 1_500;
     const HIGH_KBPS: u32 = 2_500;
